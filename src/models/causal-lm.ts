@@ -1,0 +1,33 @@
+import type { Node } from "../fx/node.ts";
+import type { Constant, ForwardParameter } from "../fx/traceable.ts";
+import type { Linear } from "../nn/linear.ts";
+import { Module } from "../nn/module.ts";
+
+/** A model that predicts the next token. What the pipeline and the evaluation need of any family. */
+export abstract class CausalLM<Config = unknown> extends Module<Config> {
+  /** Classes that a partition must not cut through: the default sequential targets, one for each decoder layer. */
+  abstract readonly noSplitModules: readonly string[];
+
+  /** The last projection, from hidden states to logits. */
+  abstract readonly lm_head: Linear;
+
+  override readonly forwardParameters: readonly ForwardParameter[] = [
+    { name: "input_ids" },
+    { name: "attention_mask", default: null },
+    { name: "position_ids", default: null },
+    { name: "use_cache", default: null },
+  ];
+
+  /**
+   * @param inputIds - I64[batch, seq]
+   * @param attentionMask - I64[batch, seq], 0 at padding; null where there is none
+   * @param positionIds - I64[1 or batch, seq]; null for 0, 1, …
+   * @returns logits: F32[batch, seq, vocabulary]
+   */
+  abstract override forward(
+    inputIds: Node,
+    attentionMask: Node | null,
+    positionIds: Node | null,
+    useCache: Constant,
+  ): { logits: Node };
+}

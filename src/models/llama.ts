@@ -1,0 +1,165 @@
+import { z } from "zod";
+import type { Node } from "../fx/node.ts";
+import { Embedding, Linear } from "../nn/linear.ts";
+import { Module } from "../nn/module.ts";
+import { RMSNorm } from "../nn/norm.ts";
+import { ropeParameters } from "../nn/rope-config.ts";
+import { RotaryEmbedding } from "../nn/rotary.ts";
+import { add, mul, silu } from "../ops/arithmetic.ts";
+import { attention, causalMask, onesLike, positionIds } from "../ops/attention.ts";
+import { rotate } from "../ops/rotary.ts";
+import { CausalLM } from "./causal-lm.ts";
+import { count } from "./config.ts";
+import { defineFamily } from "./family.ts";
+
+const llamaFields = z.object({
+  vocab_size: count,
+  hidden_size: count,
+  intermediate_size: count,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  num_key_value_heads: count.nullish(),
+  head_dim: count.nullish(),
+  hidden_act: z.literal("silu").default("silu"),
+  max_position_embeddings: count.default(2048),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
+  tie_word_embeddings: z.boolean().default(false),
+  rope_parameters: ropeParameters,
+});
+
+/** Fills in what follows from other values: a key/value head for each head, heads that share the hidden size. */
+function complete<Fields extends z.infer<typeof llamaFields>>(config: Fields) {
+  return {
+    ...config,
+    num_key_value_heads: config.num_key_value_heads ?? config.num_attention_heads,
+    head_dim: config.head_dim ?? config.hidden_size / config.num_attention_heads,
+  };
+}
+
+/** Schema of config.json for a family that follows Llama's plan, with the keys that it adds or changes. */
+export function llamaLikeConfig<Extra extends z.ZodRawShape>(extra: Extra) {
+  return llamaFields
+    .extend(extra)
+    .transform((config) => complete(config as z.infer<typeof llamaFields> & typeof config));
+}
+
+const llamaConfig = llamaLikeConfig({});
+
+export type LlamaConfig = z.infer<typeof llamaConfig>;
+
+export class LlamaRMSNorm extends RMSNorm {}
+export class LlamaRotaryEmbedding extends RotaryEmbedding {}
+
+/** Gated feed-forward: down(silu(gate(x)) · up(x)). */
+export class LlamaMLP extends Module<LlamaConfig> {
+  readonly gate_proj = this.projection(this.config.hidden_size, this.config.intermediate_size);
+  readonly up_proj = this.projection(this.config.hidden_size, this.config.intermediate_size);
+  readonly down_proj = this.projection(this.config.intermediate_size, this.config.hidden_size);
+
+  forward(x: Node): Node {
+    return this.down_proj.call(mul(silu(this.gate_proj.call(x)), this.up_proj.call(x))); // [batch, seq, hidden]
+  }
+
+  protected projection(inFeatures: number, outFeatures: number): Linear {
+    return new Linear(inFeatures, outFeatures, { bias: this.config.mlp_bias });
+  }
+}
+
+/** Attention with rotated queries and keys, several heads sharing a key/value head (arXiv:2305.13245). */
+export class LlamaAttention extends Module<LlamaConfig> {
+  readonly q_proj = this.projection(this.config.hidden_size, this.config.num_attention_heads * this.config.head_dim);
+  readonly k_proj = this.projection(this.config.hidden_size, this.config.num_key_value_heads * this.config.head_dim);
+  readonly v_proj = this.projection(this.config.hidden_size, this.config.num_key_value_heads * this.config.head_dim);
+  readonly o_proj = this.projection(this.config.num_attention_heads * this.config.head_dim, this.config.hidden_size);
+
+  forward(x: Node, mask: Node, rotaryTable: Node): Node {
+    const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim } = this.config;
+    const [cos, sin] = rotaryTable;
+    const q = rotate(this.q_proj.call(x), cos, sin, { heads }); // [batch, seq, heads · head_dim]
+    const k = rotate(this.k_proj.call(x), cos, sin, { heads: kvHeads });
+    const v = this.v_proj.call(x);
+    return this.o_proj.call(attention(q, k, v, mask, { heads, kvHeads, scale: head_dim ** -0.5 }));
+  }
+
+  protected projection(inFeatures: number, outFeatures: number): Linear {
+    return new Linear(inFeatures, outFeatures, { bias: this.config.attention_bias });
+  }
+}
+
+/** x + attention(norm(x)), then h + mlp(norm(h)). */
+export class LlamaDecoderLayer extends Module<LlamaConfig> {
+  readonly self_attn = this.attention();
+  readonly mlp = new LlamaMLP(this.config);
+  readonly input_layernorm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
+  readonly post_attention_layernorm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
+
+  forward(x: Node, mask: Node, rotaryTable: Node): Node {
+    const h = add(x, this.self_attn.call(this.input_layernorm.call(x), mask, rotaryTable));
+    return add(h, this.mlp.call(this.post_attention_layernorm.call(h))); // [batch, seq, hidden]
+  }
+
+  protected attention(): LlamaAttention {
+    return new LlamaAttention(this.config);
+  }
+}
+
+/** Embedding, decoder layers, final norm. */
+export class LlamaModel extends Module<LlamaConfig> {
+  readonly embed_tokens = new Embedding(this.config.vocab_size, this.config.hidden_size);
+  readonly layers = Array.from({ length: this.config.num_hidden_layers }, (_, index) => this.layer(index));
+  readonly norm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
+  readonly rotary_emb = new LlamaRotaryEmbedding(this.config);
+
+  forward(inputIds: Node, attentionMask: Node | null, positions: Node | null): Node {
+    const embedded = this.embed_tokens.call(inputIds);
+    const masks = this.masks(attentionMask ?? onesLike(inputIds));
+    const rotaryTable = this.rotary_emb.call(positions ?? positionIds(inputIds));
+    const hidden = this.layers.reduce((x, layer, index) => layer.call(x, masks[index], rotaryTable), embedded);
+    return this.norm.call(hidden); // [batch, seq, hidden]
+  }
+
+  /** The decoder layer at `index`. */
+  protected layer(_index: number): LlamaDecoderLayer {
+    return new LlamaDecoderLayer(this.config);
+  }
+
+  /** Sliding window of the layer at `index`; null where it sees the whole text. */
+  protected window(_index: number): number | null {
+    return null;
+  }
+
+  /** The mask of each layer; layers with equal windows share one. */
+  protected masks(attentionMask: Node): Node[] {
+    const byWindow = new Map<number | null, Node>();
+    return this.layers.map((_, index) => {
+      const window = this.window(index);
+      const mask = byWindow.get(window) ?? causalMask(attentionMask, { window });
+      byWindow.set(window, mask);
+      return mask;
+    });
+  }
+}
+
+export class LlamaForCausalLM extends CausalLM<LlamaConfig> {
+  override readonly noSplitModules: readonly string[] = ["LlamaDecoderLayer"];
+  readonly model = this.decoder();
+  override readonly lm_head = new Linear(this.config.hidden_size, this.config.vocab_size);
+
+  constructor(config: LlamaConfig) {
+    super(config);
+    if (config.tie_word_embeddings) this.lm_head.weight = this.model.embed_tokens.weight;
+  }
+
+  override forward(inputIds: Node, attentionMask: Node | null, positions: Node | null): { logits: Node } {
+    return { logits: this.lm_head.call(this.model.call(inputIds, attentionMask, positions)) };
+  }
+
+  protected decoder(): LlamaModel {
+    return new LlamaModel(this.config);
+  }
+}
+
+/** Llama (arXiv:2302.13971), all variants of rotary scaling. */
+export const llama = defineFamily("llama", llamaConfig, (config) => new LlamaForCausalLM(config));

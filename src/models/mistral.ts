@@ -1,0 +1,34 @@
+import type { z } from "zod";
+import { count } from "./config.ts";
+import { defineFamily } from "./family.ts";
+import { LlamaDecoderLayer, LlamaForCausalLM, LlamaModel, llamaLikeConfig } from "./llama.ts";
+
+const mistralConfig = llamaLikeConfig({ sliding_window: count.nullable().default(4096) });
+
+type MistralConfig = z.infer<typeof mistralConfig>;
+
+export class MistralDecoderLayer extends LlamaDecoderLayer {}
+
+export class MistralModel extends LlamaModel {
+  declare readonly config: MistralConfig;
+
+  protected override layer(): LlamaDecoderLayer {
+    return new MistralDecoderLayer(this.config);
+  }
+
+  protected override window(): number | null {
+    return this.config.sliding_window;
+  }
+}
+
+export class MistralForCausalLM extends LlamaForCausalLM {
+  declare readonly config: MistralConfig;
+  override readonly noSplitModules = ["MistralDecoderLayer"];
+
+  protected override decoder(): LlamaModel {
+    return new MistralModel(this.config);
+  }
+}
+
+/** Mistral (arXiv:2310.06825): a Llama whose layers see a sliding window. */
+export const mistral = defineFamily("mistral", mistralConfig, (config) => new MistralForCausalLM(config));

@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { Linear } from "../nn/linear.ts";
+import { count } from "./config.ts";
+import { defineFamily } from "./family.ts";
+import { LlamaAttention, LlamaDecoderLayer, LlamaForCausalLM, LlamaModel, llamaLikeConfig } from "./llama.ts";
+
+const qwen2Config = llamaLikeConfig({
+  use_sliding_window: z.boolean().default(false),
+  sliding_window: count.nullish(),
+  max_window_layers: z.number().int().nonnegative().default(28),
+  layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).nullish(),
+});
+
+type Qwen2Config = z.infer<typeof qwen2Config>;
+
+/** Biases on queries, keys and values, none on the output. */
+export class Qwen2Attention extends LlamaAttention {
+  protected override projection(inFeatures: number, outFeatures: number): Linear {
+    return new Linear(inFeatures, outFeatures, { bias: true });
+  }
+
+  override readonly o_proj = new Linear(
+    this.config.num_attention_heads * this.config.head_dim,
+    this.config.hidden_size,
+  );
+}
+
+export class Qwen2DecoderLayer extends LlamaDecoderLayer {
+  protected override attention(): LlamaAttention {
+    return new Qwen2Attention(this.config);
+  }
+}
+
+export class Qwen2Model extends LlamaModel {
+  declare readonly config: Qwen2Config;
+
+  protected override layer(): LlamaDecoderLayer {
+    return new Qwen2DecoderLayer(this.config);
+  }
+
+  /** Layers from `max_window_layers` on slide, where sliding is on; `layer_types` overrules. */
+  protected override window(index: number): number | null {
+    const { use_sliding_window, sliding_window, max_window_layers, layer_types } = this.config;
+    const slides = layer_types ? layer_types[index] === "sliding_attention" : index >= max_window_layers;
+    return use_sliding_window && slides ? (sliding_window ?? null) : null;
+  }
+}
+
+export class Qwen2ForCausalLM extends LlamaForCausalLM {
+  declare readonly config: Qwen2Config;
+  override readonly noSplitModules = ["Qwen2DecoderLayer"];
+
+  protected override decoder(): LlamaModel {
+    return new Qwen2Model(this.config);
+  }
+}
+
+/** Qwen2 (arXiv:2407.10671). */
+export const qwen2 = defineFamily("qwen2", qwen2Config, (config) => new Qwen2ForCausalLM(config));

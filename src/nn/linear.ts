@@ -1,0 +1,38 @@
+import type { Node } from "../fx/node.ts";
+import { embedding, linear, linearBias } from "../ops/linear.ts";
+import { Module } from "./module.ts";
+import { Parameter } from "./parameter.ts";
+
+/** y = x Wᵀ + b, with W of shape [outFeatures, inFeatures]. */
+export class Linear extends Module<void> {
+  weight: Parameter;
+  readonly bias?: Parameter;
+
+  constructor(
+    readonly inFeatures: number,
+    readonly outFeatures: number,
+    { bias = false } = {},
+  ) {
+    super();
+    this.weight = new Parameter([outFeatures, inFeatures]);
+    if (bias) this.bias = new Parameter([outFeatures]);
+  }
+
+  forward(x: Node): Node {
+    return this.bias ? linearBias(x, this.weight, this.bias) : linear(x, this.weight);
+  }
+}
+
+/** Rows of a table by token id. */
+export class Embedding extends Module<void> {
+  readonly weight: Parameter;
+
+  constructor(entries: number, width: number) {
+    super();
+    this.weight = new Parameter([entries, width]);
+  }
+
+  forward(ids: Node): Node {
+    return embedding(ids, this.weight); // [batch, seq, width]
+  }
+}

@@ -1,0 +1,59 @@
+import { RecipeError } from "../errors.ts";
+import { Module } from "./module.ts";
+import { nearestNames } from "./nearest-names.ts";
+
+/**
+ * Modules that any of `targetNames` names: by full dotted name, by class name (its own or a base class's), or by
+ * `re:` and a regular expression that matches the full name from its start (not necessarily to its end).
+ *
+ * Follows `match_modules` of llm-compressor, but a pattern that matches nothing is an error.
+ *
+ * @throws RecipeError that names the pattern and the nearest names
+ */
+export function matchModules(model: Module, targetNames: readonly string[]): Set<Module> {
+  const modules = model.namedModules();
+  for (const target of targetNames) {
+    if (!modules.some(([name, module]) => matchesTarget(target, name, module))) throw matchesNothing(target, modules);
+  }
+  return new Set(modules.filter(([name, module]) => matchesAny(targetNames, name, module)).map(([, module]) => module));
+}
+
+/** Whether any pattern names the module. */
+export function matchesAny(targets: readonly string[], name: string, module: Module): boolean {
+  return targets.some((target) => matchesTarget(target, name, module));
+}
+
+function matchesTarget(target: string, name: string, module: Module): boolean {
+  if (target.startsWith("re:")) return compilePattern(target).test(name);
+  return target === name || classNames(module).includes(target);
+}
+
+/** Names of a module's class and its base classes, up to but without Module. */
+export function classNames(module: Module): string[] {
+  const names: string[] = [];
+  for (let type = module.constructor; type !== Module && type.name !== ""; type = Object.getPrototypeOf(type))
+    names.push(type.name);
+  return names;
+}
+
+/** Python's `re.match`: anchored at the start only. */
+function compilePattern(target: string): RegExp {
+  const source = target.slice("re:".length);
+  try {
+    return new RegExp(`^(?:${source})`);
+  } catch (cause) {
+    throw new RecipeError(`${target}: not a regular expression, expected one that JavaScript can read. Correct it.`, {
+      cause,
+    });
+  }
+}
+
+function matchesNothing(target: string, modules: readonly [string, Module][]): RecipeError {
+  const known = new Set(
+    modules.flatMap(([name, module]) => [name, ...classNames(module)]).filter((name) => name !== ""),
+  );
+  const nearest = nearestNames(target.replace(/^re:/, ""), known);
+  return new RecipeError(
+    `${target}: matches no module, expected a module name, class name or re: pattern. Nearest: ${nearest.join(", ")}.`,
+  );
+}

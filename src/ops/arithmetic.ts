@@ -1,0 +1,27 @@
+import type { Operand } from "../fx/traceable.ts";
+import { onnx } from "./onnx.ts";
+import { defineOp } from "./operator.ts";
+import { broadcast } from "./shapes.ts";
+
+type Binary = [a: Operand, b: Operand];
+
+/** Elementwise a + b, with broadcasting. */
+export const add = defineOp<Binary>({
+  name: "add",
+  infer: ([a, b]) => broadcast("add", a, b),
+  lower: (inputs) => onnx("Add", inputs),
+});
+
+/** Elementwise a · b, with broadcasting. */
+export const mul = defineOp<Binary>({
+  name: "mul",
+  infer: ([a, b]) => broadcast("mul", a, b),
+  lower: (inputs) => onnx("Mul", inputs),
+});
+
+/** x · sigmoid(x), also called Swish (arXiv:1710.05941). */
+export const silu = defineOp<[x: Operand]>({
+  name: "silu",
+  infer: ([x]) => x,
+  lower: ([x]) => onnx("Swish", [x]),
+});

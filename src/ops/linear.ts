@@ -1,0 +1,66 @@
+import type { Operand } from "../fx/traceable.ts";
+import { formatType, type TensorType } from "../fx/types.ts";
+import { int64 } from "./constants.ts";
+import { type OnnxExpression, type OnnxValue, onnx } from "./onnx.ts";
+import { defineOp } from "./operator.ts";
+import { mismatch } from "./shapes.ts";
+
+/** x Wᵀ for a weight of shape [out, in]. */
+export const linear = defineOp<[x: Operand, weight: Operand]>({
+  name: "linear",
+  infer: ([x, weight]) => inferLinear(x, weight),
+  lower: ([x, weight]) => multiply(x, weight),
+});
+
+/** x Wᵀ + b for a weight of shape [out, in] and a bias of shape [out]. */
+export const linearBias = defineOp<[x: Operand, weight: Operand, bias: Operand]>({
+  name: "linear_bias",
+  infer([x, weight, bias]) {
+    if (bias.shape[0] !== weight.shape[0]) throw mismatch("linear_bias", bias, `${weight.shape[0]} values`);
+    return inferLinear(x, weight);
+  },
+  lower: ([x, weight, bias]) => onnx("Add", [multiply(x, weight), bias]),
+});
+
+/** Rows of a table [entries, width] by their I64 index. */
+export const embedding = defineOp<[ids: Operand, table: Operand]>({
+  name: "embedding",
+  infer([ids, table]) {
+    if (ids.dtype !== "I64") throw mismatch("embedding", ids, "indices in I64");
+    return { dtype: table.dtype, shape: [...ids.shape, table.shape[1]] };
+  },
+  lower: ([ids, table]) => onnx("Gather", [table, ids], { axis: 0 }),
+});
+
+/** XᵀX of the last dimension, over all rows: the second moment that a Hessian is made of. [in, in]. */
+export const gram = defineOp<[x: Operand]>({
+  name: "gram",
+  infer([x]) {
+    const width = lastDimension("gram", x);
+    return { dtype: "F32", shape: [width, width] };
+  },
+  lower([x]) {
+    // The last dimension stays; all others become one. Reshape copies a dimension given as 0 only by position, so
+    // the width is taken from the shape of x.
+    const width = onnx("Shape", [x], { start: -1 });
+    const rows = onnx("Reshape", [x, onnx("Concat", [int64(-1), width], { axis: 0 })]);
+    return onnx("Gemm", [rows, rows], { transA: 1 });
+  },
+});
+
+function multiply(x: OnnxValue, weight: OnnxValue): OnnxExpression {
+  return onnx("MatMul", [x, onnx("Transpose", [weight], { perm: [1, 0] })]);
+}
+
+function inferLinear(x: TensorType, weight: TensorType): TensorType {
+  const width = lastDimension("linear", x);
+  if (weight.shape[1] !== width)
+    throw mismatch("linear", x, `${weight.shape[1]} columns, as the weight ${formatType(weight)}`);
+  return { dtype: x.dtype, shape: [...x.shape.slice(0, -1), weight.shape[0]] };
+}
+
+function lastDimension(op: string, x: TensorType): number {
+  const width = x.shape.at(-1);
+  if (typeof width !== "number") throw mismatch(op, x, "a last dimension of fixed size");
+  return width;
+}

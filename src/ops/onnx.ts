@@ -1,0 +1,35 @@
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** An attribute of an ONNX node. A plain number is an integer; {@link float} marks the others. */
+export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+
+/** What an ONNX node reads: another node's first result, a named value, a constant, or nothing (an optional input). */
+export type OnnxInput = OnnxExpression | OnnxValue | Tensor | null;
+
+/** A value that the graph around an operator provides: an input of the operator. */
+export interface OnnxValue {
+  readonly value: string;
+}
+
+/** One ONNX node as plain data. Nested in one another, they form what an operator lowers to. */
+export interface OnnxExpression {
+  readonly opType: string;
+  /** "" (the default) for ONNX's own operators, "com.microsoft" for ONNX Runtime's. */
+  readonly domain?: string;
+  readonly inputs: readonly OnnxInput[];
+  readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
+}
+
+/** Marks a number as a floating-point attribute. */
+export function float(value: number): OnnxAttribute {
+  return { float: value };
+}
+
+/** Short form of an expression. */
+export function onnx(
+  opType: string,
+  inputs: readonly OnnxInput[],
+  attributes?: Readonly<Record<string, OnnxAttribute>>,
+): OnnxExpression {
+  return { opType, inputs, attributes };
+}

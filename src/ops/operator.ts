@@ -1,0 +1,60 @@
+import { ShapeError } from "../errors.ts";
+import type { Attributes, FunctionTarget, Node } from "../fx/node.ts";
+import { recorderOf } from "../fx/recorder.ts";
+import type { Operand } from "../fx/traceable.ts";
+import { isTuple, type TensorType, type ValueType } from "../fx/types.ts";
+import type { OnnxExpression, OnnxValue } from "./onnx.ts";
+
+/** A primitive operation: its type rule, and what it is in ONNX. */
+export interface Operator extends FunctionTarget {
+  /** One expression for each tensor of the result. */
+  lower(inputs: readonly OnnxValue[], attrs: Attributes): OnnxExpression | readonly OnnxExpression[];
+}
+
+/** An operator that a forward calls: operands first, then its attributes. */
+export type OperatorCall<Operands extends readonly Operand[], Attrs extends Attributes> = ((
+  ...args: Record<string, never> extends Attrs ? [...Operands] : [...Operands, Attrs]
+) => Node) & { readonly operator: Operator };
+
+interface Definition<Operands extends readonly Operand[], Attrs extends Attributes> {
+  readonly name: string;
+  /** Type of the result. A mismatch is a ShapeError that starts with the operator's name. */
+  readonly infer: (inputs: { readonly [K in keyof Operands]: TensorType }, attrs: Attrs) => ValueType;
+  readonly lower: (
+    inputs: { readonly [K in keyof Operands]: OnnxValue },
+    attrs: Attrs,
+  ) => OnnxExpression | readonly OnnxExpression[];
+}
+
+/** Makes an operator that a forward can call. To add an operation is to add one such object. */
+export function defineOp<
+  const Operands extends readonly Operand[],
+  const Attrs extends Attributes = Readonly<Record<string, never>>,
+>(definition: Definition<Operands, Attrs>): OperatorCall<Operands, Attrs> {
+  const { name } = definition;
+  const operator: Operator = {
+    name,
+    infer(inputs, attrs) {
+      const tuple = inputs.findIndex(isTuple);
+      if (tuple >= 0) throw new ShapeError(`${name}: input ${tuple} is a tuple, expected one tensor. Unpack it first.`);
+      return definition.infer(inputs as never, attrs as Attrs);
+    },
+    lower: (inputs, attrs) => definition.lower(inputs as never, attrs as Attrs),
+  };
+  const call = (...args: readonly (Operand | Attrs)[]) => {
+    const attrs = isAttributes(args.at(-1)) ? (args.at(-1) as Attrs) : {};
+    const operands = args.filter((arg) => arg !== attrs) as Operand[];
+    return recorderOf(name, operands).callFunction(operator, operands, attrs);
+  };
+  return Object.assign(call, { operator }) as OperatorCall<Operands, Attrs>;
+}
+
+/** Operands are nodes and parameters, which have a type; attributes are plain data. */
+function isAttributes(arg: unknown): boolean {
+  return typeof arg === "object" && arg !== null && !("type" in arg);
+}
+
+/** Narrows a call's target to an operator. */
+export function isOperator(target: FunctionTarget | string): target is Operator {
+  return typeof target !== "string" && "lower" in target;
+}

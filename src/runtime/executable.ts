@@ -1,0 +1,150 @@
+import { ExecutionError } from "../errors.ts";
+import { isOpaque } from "../fx/function.ts";
+import type { Graph } from "../fx/graph.ts";
+import type { Node } from "../fx/node.ts";
+import { type Dim, formatType, isTuple, type TensorType, tensorTypes } from "../fx/types.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { type LoweredModel, lowerNodes } from "./lower.ts";
+import { splitAtOpaque } from "./segments.ts";
+import type { Runtime, Session } from "./session.ts";
+
+/** What flows between graphs: a tensor, or the tensors of a tuple. */
+export type Value = Tensor | readonly Tensor[];
+
+/** Gives the values of parameters, by dotted path, in F32. */
+export interface ParameterValues {
+  get(path: string): Promise<Tensor>;
+}
+
+interface Part {
+  readonly lowered: LoweredModel;
+  readonly session: Session;
+  readonly opaque: readonly Node[];
+}
+
+/** A node of an executable that failed, so that an error can point at the line it comes from. */
+export class NodeError extends ExecutionError {
+  constructor(
+    readonly node: Node | undefined,
+    cause: unknown,
+  ) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+/** A graph of operators and opaque calls, compiled for one device. Keeps no values between runs. */
+export class Executable {
+  private constructor(
+    readonly graph: Graph,
+    private readonly parts: readonly Part[],
+  ) {}
+
+  /** Paths of the parameters that a run reads. */
+  get parameterPaths(): string[] {
+    return this.graph.nodes.filter((node) => node.op === "get_attr").map((node) => node.targetName);
+  }
+
+  /** Lowers `graph`, which holds only operators, opaque calls, parameters and placeholders, and compiles it. */
+  static async compile(graph: Graph, runtime: Runtime): Promise<Executable> {
+    const returned = new Set(graph.outputNode?.inputs);
+    const parts = splitAtOpaque(graph).map(async ({ compiled, opaque }): Promise<Part> => {
+      const own = new Set(compiled);
+      const wanted = compiled.filter((node) => returned.has(node) || [...node.users].some((user) => !own.has(user)));
+      const lowered = lowerNodes(compiled, wanted);
+      return { lowered, session: await runtime.compile(lowered.model), opaque };
+    });
+    return new Executable(graph, await Promise.all(parts));
+  }
+
+  /**
+   * Runs the graph once.
+   *
+   * @param inputs - a value for each placeholder, by name
+   * @returns the graph's outputs by name
+   * @throws NodeError, or ExecutionError for inputs that are missing, unknown or of another type
+   */
+  async run(inputs: Readonly<Record<string, Value>>, parameters: ParameterValues): Promise<Record<string, Value>> {
+    const values = new Map<Node, readonly Tensor[]>();
+    checkInputs(this.graph.placeholders, inputs);
+    for (const node of this.graph.placeholders) values.set(node, [inputs[node.name]].flat() as Tensor[]);
+    await Promise.all(
+      this.graph.nodes
+        .filter((node) => node.op === "get_attr")
+        .map(async (node) => values.set(node, [await parameters.get(node.targetName)])),
+    );
+    for (const part of this.parts) await runPart(part, values);
+    const outputs = [...this.graph.outputs].map(([name, node]) => [name, toValue(node, values)] as const);
+    return Object.fromEntries(outputs);
+  }
+}
+
+async function runPart({ lowered, session, opaque }: Part, values: Map<Node, readonly Tensor[]>): Promise<void> {
+  const feeds = new Map(
+    lowered.inputs.map(({ node, index }, position) => [`i${position}`, tensorsOf(node, values)[index]]),
+  );
+  const results = await session.run(feeds).catch((cause) => {
+    throw new NodeError(lowered.nodes[failedPosition(cause)], cause);
+  });
+  for (const [position, { node, index }] of lowered.outputs.entries()) {
+    const tensor = results.get(`o${position}`) as Tensor;
+    values.set(node, index === 0 ? [tensor] : [...tensorsOf(node, values), tensor]);
+  }
+  for (const node of opaque) values.set(node, [await runOpaque(node, values)]);
+}
+
+async function runOpaque(node: Node, values: ReadonlyMap<Node, readonly Tensor[]>): Promise<Tensor> {
+  if (!isOpaque(node.target)) throw new NodeError(node, new Error(`${node.targetName} is not opaque`));
+  try {
+    return await node.target.run(...node.inputs.flatMap((input) => tensorsOf(input, values)));
+  } catch (cause) {
+    throw new NodeError(node, cause);
+  }
+}
+
+/** The values of a node; an element of a tuple that was made elsewhere is picked here. */
+function tensorsOf(node: Node, values: ReadonlyMap<Node, readonly Tensor[]>): readonly Tensor[] {
+  const known = values.get(node);
+  if (known) return known;
+  if (node.targetName === "getitem") return [tensorsOf(node.inputs[0], values)[node.attrs.index as number]];
+  throw new ExecutionError(`%${node.name}: no value, expected one made by an earlier part.`);
+}
+
+function toValue(node: Node, values: ReadonlyMap<Node, readonly Tensor[]>): Value {
+  const tensors = tensorsOf(node, values);
+  return isTuple(node.type) ? tensors : tensors[0];
+}
+
+/** ONNX Runtime names the failing node, which carries its position: `n12:t40`. */
+function failedPosition(cause: unknown): number {
+  return Number(/Name:'n(\d+):/.exec(String(cause))?.[1] ?? -1);
+}
+
+function checkInputs(placeholders: readonly Node[], inputs: Readonly<Record<string, Value>>): void {
+  const names = placeholders.map((node) => node.name);
+  const surplus = Object.keys(inputs).filter((name) => !names.includes(name));
+  if (surplus.length > 0) throw new ExecutionError(`inputs: ${surplus.join(", ")}, expected only ${names.join(", ")}.`);
+  const sizes = new Map<string, number>();
+  for (const node of placeholders) {
+    const tensors = [inputs[node.name] ?? []].flat() as Tensor[];
+    const types = tensorTypes(node.type);
+    if (tensors.length !== types.length || !tensors.every((tensor, index) => fits(tensor, types[index], sizes))) {
+      const found = tensors.map(formatType).join(", ") || "nothing";
+      throw new ExecutionError(`input ${node.name}: ${found}, expected ${formatType(node.type)}.`);
+    }
+  }
+}
+
+/** Whether a tensor has a type; a dimension with a name must have the same size everywhere. */
+function fits(tensor: Tensor, type: TensorType, sizes: Map<string, number>): boolean {
+  const sameSize = (dim: Dim, size: number) => {
+    if (typeof dim === "number") return dim === size;
+    const known = sizes.get(dim) ?? size;
+    sizes.set(dim, known);
+    return known === size;
+  };
+  return (
+    tensor.dtype === type.dtype &&
+    tensor.shape.length === type.shape.length &&
+    type.shape.every((dim, axis) => sameSize(dim, tensor.shape[axis]))
+  );
+}

@@ -1,0 +1,117 @@
+import { createHash } from "node:crypto";
+import { InferenceSession, listSupportedBackends, Tensor as OrtTensor } from "onnxruntime-node";
+import { ExecutionError } from "../errors.ts";
+import { f32 } from "../fx/types.ts";
+import { onnx } from "../ops/onnx.ts";
+import type { DataOf, DType } from "../tensor/dtype.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { OnnxWriter } from "./onnx-writer.ts";
+
+/** Where graphs run. More names are accepted where ONNX Runtime offers them. */
+export type Device = "cpu" | "webgpu" | "cuda" | "auto" | (string & {});
+
+/** ONNX Runtime's names of the element types that cross its boundary. */
+const ORT_TYPES = {
+  F32: "float32",
+  F64: "float64",
+  I64: "int64",
+  I32: "int32",
+  I8: "int8",
+  U8: "uint8",
+  BOOL: "bool",
+} as const;
+const DTYPES = new Map<string, DType>(Object.entries(ORT_TYPES).map(([dtype, name]) => [name, dtype as DType]));
+
+/** Devices that "auto" prefers to the CPU, best first. */
+const ACCELERATORS = ["cuda", "webgpu"];
+
+/** The least that a device must be able to compile. */
+function probeModel(): Uint8Array {
+  const writer = new OnnxWriter();
+  writer.input("x", f32(1));
+  writer.output("y", f32(1), writer.emit(onnx("Add", [{ value: "x" }, { value: "x" }]), "probe"));
+  return writer.finish();
+}
+
+/** A model compiled for one device. */
+export interface Session {
+  run(inputs: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>>;
+}
+
+/** Compiles ONNX models for one device; equal models share one session. */
+export class Runtime {
+  readonly #sessions = new Map<string, Promise<Session>>();
+
+  private constructor(
+    readonly device: Device,
+    readonly threads: number | undefined,
+  ) {}
+
+  /**
+   * @param device - "cpu" by default; "auto" takes the first accelerator that works, else the CPU
+   * @param threads - threads for one operator; by default one for each core
+   * @throws ExecutionError that lists what is available, for a device that is not
+   */
+  static async create({ device = "cpu", threads }: { device?: Device; threads?: number } = {}): Promise<Runtime> {
+    const offered = listSupportedBackends().map(({ name }) => name);
+    const candidates = device === "auto" ? [...ACCELERATORS, "cpu"] : [device];
+    const failures: unknown[] = [];
+    for (const candidate of candidates.filter((name) => offered.includes(name))) {
+      const runtime = new Runtime(candidate, threads);
+      try {
+        await runtime.compile(probeModel());
+        return runtime;
+      } catch (failure) {
+        failures.push(failure);
+      }
+    }
+    throw new ExecutionError(
+      `device ${device}: not available, expected one that works of: ${offered.join(", ")}. Choose another device.`,
+      { cause: failures[0] },
+    );
+  }
+
+  /** Number of models compiled so far. */
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** The session for an ONNX model; the same one for the same bytes. */
+  compile(model: Uint8Array): Promise<Session> {
+    const key = createHash("sha256").update(model).digest("hex");
+    const session = this.#sessions.get(key) ?? this.#create(model);
+    this.#sessions.set(key, session);
+    return session;
+  }
+
+  async #create(model: Uint8Array): Promise<Session> {
+    const session = await InferenceSession.create(model, {
+      executionProviders: [this.device],
+      graphOptimizationLevel: "all",
+      ...(this.threads === undefined ? {} : { intraOpNumThreads: this.threads }),
+      logSeverityLevel: 3,
+    });
+    return {
+      async run(inputs) {
+        const feeds = Object.fromEntries([...inputs].map(([name, tensor]) => [name, toOrt(tensor)]));
+        const results = await session.run(feeds);
+        return new Map(Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor as OrtTensor)]));
+      },
+    };
+  }
+}
+
+/** Shares the tensor's memory with ONNX Runtime. */
+function toOrt(tensor: Tensor): OrtTensor {
+  const type = (ORT_TYPES as Partial<Record<DType, keyof typeof OrtTensor | string>>)[tensor.dtype];
+  if (!type)
+    throw new ExecutionError(`tensor: dtype ${tensor.dtype}, expected one of: ${Object.keys(ORT_TYPES).join(", ")}.`);
+  return new OrtTensor(type as "float32", tensor.data as Float32Array, tensor.shape);
+}
+
+function fromOrt(tensor: OrtTensor): Tensor {
+  const dtype = DTYPES.get(tensor.type);
+  if (!dtype)
+    throw new ExecutionError(`result of type ${tensor.type}, expected one of: ${[...DTYPES.keys()].join(", ")}.`);
+  return new Tensor(dtype, tensor.dims, tensor.data as DataOf<DType>);
+}

@@ -1,0 +1,33 @@
+import type { Module } from "../nn/module.ts";
+import { type Device, Runtime } from "../runtime/session.ts";
+import { Weights } from "./weights.ts";
+
+/** A model ready to run subgraph by subgraph: where it runs, and which of its weights are in memory. */
+export interface DispatchedModel<Model extends Module = Module> {
+  readonly model: Model;
+  readonly runtime: Runtime;
+  readonly weights: Weights;
+}
+
+export interface DispatchOptions {
+  /** "auto" takes an accelerator where there is one. */
+  readonly device?: Device;
+  /** Threads for one operator; by default one for each core. */
+  readonly threads?: number;
+  readonly onWarning?: (message: string) => void;
+}
+
+/**
+ * Prepares a model for running one subgraph at a time: takes off its hooks, leaves the weights on disk, chooses the device.
+ * Follows `dispatch_for_sequential`.
+ */
+export async function dispatchForSequential<Model extends Module>(
+  model: Model,
+  { device = "auto", threads, onWarning }: DispatchOptions = {},
+): Promise<DispatchedModel<Model>> {
+  for (const [, module] of model.namedModules()) module.removeHooks();
+  const runtime = await Runtime.create({ device, threads });
+  if (device === "auto" && runtime.device === "cpu")
+    onWarning?.("no accelerator is available: computing on the CPU instead.");
+  return { model, runtime, weights: new Weights(model) };
+}
