@@ -3,8 +3,10 @@ import { defineConfig } from "tsdown";
 export default defineConfig({
   entry: { index: "src/index.ts", cli: "src/cli/main.ts", "kernel-worker": "src/kernels/worker.ts" },
   format: "esm",
-  dts: { entry: "src/index.ts" },
+  dts: true,
   platform: "node",
-  clean: ["dist/*.js", "dist/*.d.ts"],
-  hash: false,
+  target: "node20",
+  fixedExtension: false,
+  // The WebAssembly module is there already: see the script build:kernels.
+  clean: false,
 });

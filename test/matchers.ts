@@ -28,13 +28,16 @@ expect.extend({
     let worst = { index: -1, excess: Number.NEGATIVE_INFINITY };
     for (let index = 0; index < expected.data.length; index++) {
       const [found, wanted] = [Number(received.data[index]), Number(expected.data[index])];
-      const excess = found === wanted ? Number.NEGATIVE_INFINITY : Math.abs(found - wanted) - (atol + rtol * Math.abs(wanted));
-      if (!(excess <= worst.excess)) worst = { index, excess: Number.isNaN(excess) ? Number.POSITIVE_INFINITY : excess };
+      const excess =
+        found === wanted ? Number.NEGATIVE_INFINITY : Math.abs(found - wanted) - (atol + rtol * Math.abs(wanted));
+      if (!(excess <= worst.excess))
+        worst = { index, excess: Number.isNaN(excess) ? Number.POSITIVE_INFINITY : excess };
     }
     const { index, excess } = worst;
     return {
       pass: !(excess > 0),
-      message: () => `element ${index}: ${received.data[index]}, expected ${expected.data[index]} within ${atol} + ${rtol}·|expected|`,
+      message: () =>
+        `element ${index}: ${received.data[index]}, expected ${expected.data[index]} within ${atol} + ${rtol}·|expected|`,
     };
   },
 });

@@ -5,7 +5,7 @@ import { ConfigError } from "../errors.ts";
 export const count = z
   .number()
   .int()
-  .positive()
+  .positive({ abort: true })
   .max(2 ** 31);
 
 /**

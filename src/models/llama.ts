@@ -38,10 +38,31 @@ function complete<Fields extends z.infer<typeof llamaFields>>(config: Fields) {
   };
 }
 
+/** Heads share the hidden size, groups of them a key/value head; rotation pairs the columns of a head. */
+function checkHeads(config: z.infer<typeof llamaFields>, context: z.RefinementCtx): void {
+  const { num_key_value_heads: kvHeads, head_dim, ...given } = complete(config);
+  const report = (key: string, message: string) => context.addIssue({ code: "custom", path: [key], message });
+  if (!Number.isInteger(head_dim)) {
+    report(
+      "hidden_size",
+      `${given.hidden_size}, expected a multiple of num_attention_heads ${given.num_attention_heads}`,
+    );
+  } else if (head_dim % 2 !== 0) {
+    report("head_dim", `${head_dim}, expected an even number`);
+  }
+  if (given.num_attention_heads % kvHeads !== 0) {
+    report(
+      "num_attention_heads",
+      `${given.num_attention_heads}, expected a multiple of num_key_value_heads ${kvHeads}`,
+    );
+  }
+}
+
 /** Schema of config.json for a family that follows Llama's plan, with the keys that it adds or changes. */
 export function llamaLikeConfig<Extra extends z.ZodRawShape>(extra: Extra) {
   return llamaFields
     .extend(extra)
+    .superRefine((config, context) => checkHeads(config as z.infer<typeof llamaFields>, context))
     .transform((config) => complete(config as z.infer<typeof llamaFields> & typeof config));
 }
 

@@ -6,9 +6,13 @@ import { LlamaAttention, LlamaDecoderLayer, LlamaForCausalLM, LlamaModel, llamaL
 
 const qwen2Config = llamaLikeConfig({
   use_sliding_window: z.boolean().default(false),
-  sliding_window: count.nullish(),
+  sliding_window: count.nullable().default(4096),
   max_window_layers: z.number().int().nonnegative().default(28),
   layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).nullish(),
+}).superRefine(({ layer_types, num_hidden_layers: layers }, context) => {
+  if (!layer_types || layer_types.length === layers) return;
+  const message = `${layer_types.length} values, expected one for each of num_hidden_layers ${layers}`;
+  context.addIssue({ code: "custom", path: ["layer_types"], message });
 });
 
 type Qwen2Config = z.infer<typeof qwen2Config>;
@@ -42,7 +46,7 @@ export class Qwen2Model extends LlamaModel {
   protected override window(index: number): number | null {
     const { use_sliding_window, sliding_window, max_window_layers, layer_types } = this.config;
     const slides = layer_types ? layer_types[index] === "sliding_attention" : index >= max_window_layers;
-    return use_sliding_window && slides ? (sliding_window ?? null) : null;
+    return use_sliding_window && slides ? sliding_window : null;
   }
 }
 

@@ -24,8 +24,12 @@ export function matchesAny(targets: readonly string[], name: string, module: Mod
 }
 
 function matchesTarget(target: string, name: string, module: Module): boolean {
-  if (target.startsWith("re:")) return compilePattern(target).test(name);
-  return target === name || classNames(module).includes(target);
+  return target === name || matchesPattern(target, name) || classNames(module).includes(target);
+}
+
+/** Whether `target` is a `re:` pattern that matches the name from its start. */
+export function matchesPattern(target: string, name: string): boolean {
+  return target.startsWith("re:") && compilePattern(target).test(name);
 }
 
 /** Names of a module's class and its base classes, up to but without Module. */

@@ -10,6 +10,7 @@ export interface ParameterSource {
   /** Name in the checkpoint. */
   readonly name: string;
   readonly dtype: DType;
+  readonly shape: readonly number[];
   read(): Promise<Tensor>;
 }
 

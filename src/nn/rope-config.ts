@@ -7,8 +7,7 @@ const common = {
 const factor = z.number().positive();
 const originalLength = z.number().int().positive();
 
-/** How the angles of rotary embeddings are stretched to longer texts; keys as in config.json's `rope_parameters`. */
-export const ropeParameters = z.discriminatedUnion("rope_type", [
+const variants = [
   z.object({ rope_type: z.literal("default"), ...common }),
   z.object({ rope_type: z.literal("linear"), factor, ...common }),
   z.object({ rope_type: z.literal("dynamic"), factor, ...common }),
@@ -17,7 +16,7 @@ export const ropeParameters = z.discriminatedUnion("rope_type", [
     factor,
     low_freq_factor: z.number().positive(),
     high_freq_factor: z.number().positive(),
-    original_max_position_embeddings: originalLength,
+    original_max_position_embeddings: originalLength.nullish(),
     ...common,
   }),
   z.object({
@@ -41,23 +40,43 @@ export const ropeParameters = z.discriminatedUnion("rope_type", [
     original_max_position_embeddings: originalLength.nullish(),
     ...common,
   }),
-]);
+] as const;
+
+/** How the angles of rotary embeddings are stretched to longer texts; keys as in config.json's `rope_parameters`. */
+export const ropeParameters = z.discriminatedUnion("rope_type", variants, {
+  error({ code, input }) {
+    if (code !== "invalid_union") return undefined;
+    const kinds = variants.map(({ shape }) => shape.rope_type.value);
+    return `${JSON.stringify((input as { rope_type: unknown }).rope_type)}, expected one of: ${kinds.join(", ")}`;
+  },
+});
 
 export type RopeParameters = z.infer<typeof ropeParameters>;
 
 /**
  * Brings the spellings of older configurations to `rope_parameters`: `rope_theta` beside `rope_scaling`, whose kind is
- * called `type` or `rope_type`, and lengths that stand at the top level.
+ * called `type` or `rope_type`, and values that stand at the top level. Where transformers looks in both places, the
+ * order is its own: the original length at the top level wins, any other value inside.
  */
 export function standardizeRope(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const { rope_parameters, rope_scaling, rope_theta, original_max_position_embeddings, ...rest } = config;
-  const given = (rope_parameters ?? rope_scaling ?? {}) as Record<string, unknown>;
+  const { rope_parameters, rope_scaling, ...rest } = config;
+  const given = rope_parameters ?? rope_scaling ?? {};
+  if (!isRecord(given)) return { ...rest, rope_parameters: given };
   const kind = given.rope_type ?? given.type ?? "default";
   const parameters = {
-    ...(rope_theta === undefined ? {} : { rope_theta }),
-    ...(original_max_position_embeddings === undefined ? {} : { original_max_position_embeddings }),
+    ...pick(config, "rope_theta", "partial_rotary_factor"),
     ...given,
+    ...pick(config, "original_max_position_embeddings"),
     rope_type: kind === "su" ? "longrope" : kind,
   };
   return { ...rest, rope_parameters: parameters };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && !Array.isArray(value);
+}
+
+/** The entries of `config` under `keys`, as far as they are given. */
+function pick(config: Readonly<Record<string, unknown>>, ...keys: string[]): Record<string, unknown> {
+  return Object.fromEntries(keys.filter((key) => config[key] != null).map((key) => [key, config[key]]));
 }

@@ -1,3 +1,4 @@
+import { ConfigError } from "../errors.ts";
 import type { RopeParameters } from "./rope-config.ts";
 
 /** What the angles of one rotary embedding are made of. */
@@ -30,7 +31,7 @@ export function ropeFrequencies(rope: RopeParameters, size: number, maxPositions
     case "linear":
       return { inverseFrequency: plain.map((frequency) => frequency / rope.factor), scaling: 1 };
     case "llama3":
-      return { inverseFrequency: plain.map((frequency) => llama3(frequency, rope)), scaling: 1 };
+      return { inverseFrequency: plain.map((frequency) => llama3(frequency, rope, maxPositions)), scaling: 1 };
     case "yarn":
       return yarn(plain, rope, size, maxPositions);
     case "longrope":
@@ -41,8 +42,9 @@ export function ropeFrequencies(rope: RopeParameters, size: number, maxPositions
 }
 
 /** Long wavelengths are divided by `factor`, short ones kept, those between interpolated. */
-function llama3(frequency: number, rope: Of<"llama3">): number {
-  const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = rope;
+function llama3(frequency: number, rope: Of<"llama3">, maxPositions: number): number {
+  const { factor, low_freq_factor: low, high_freq_factor: high } = rope;
+  const length = rope.original_max_position_embeddings ?? maxPositions;
   const wavelength = (2 * Math.PI) / frequency;
   if (wavelength < length / high) return frequency;
   if (wavelength > length / low) return frequency / factor;
@@ -73,10 +75,20 @@ function longrope(plain: Float32Array, rope: Of<"longrope">, maxPositions: numbe
   const length = rope.original_max_position_embeddings ?? maxPositions;
   const factor = rope.factor ?? maxPositions / length;
   const scaling = rope.attention_factor ?? (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(length)));
-  const divided = (factors: readonly number[]) => plain.map((frequency, i) => frequency / factors[i]);
-  return {
-    inverseFrequency: divided(rope.short_factor),
-    scaling,
-    long: { beyond: length, inverseFrequency: divided(rope.long_factor) },
+  const divided = (key: "short_factor" | "long_factor") => {
+    checkFactors(key, rope[key], plain.length);
+    return plain.map((frequency, i) => frequency / rope[key][i]);
   };
+  return {
+    inverseFrequency: divided("short_factor"),
+    scaling,
+    long: { beyond: length, inverseFrequency: divided("long_factor") },
+  };
+}
+
+function checkFactors(key: string, { length }: readonly number[], expected: number): void {
+  if (length === expected) return;
+  throw new ConfigError(
+    `rope_parameters.${key}: ${length} values, expected ${expected}, one for each pair of rotated columns. Correct it.`,
+  );
 }

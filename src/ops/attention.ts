@@ -3,19 +3,25 @@ import { bool, i64 } from "../fx/types.ts";
 import { int64, ONNX_TYPE, scalar } from "./constants.ts";
 import { float, type OnnxExpression, type OnnxInput, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
-import { mismatch } from "./shapes.ts";
+import { checkTokens, headSize, mismatch } from "./shapes.ts";
 
 /** 0, 1, … seq−1 for tokens of shape [batch, seq]: I64[1, seq], the same for every row, padded or not. */
 export const positionIds = defineOp<[ids: Operand]>({
   name: "position_ids",
-  infer: ([ids]) => i64(1, ids.shape[1]),
+  infer([ids]) {
+    checkTokens("position_ids", ids);
+    return i64(1, ids.shape[1]);
+  },
   lower: ([ids]) => onnx("Unsqueeze", [range(ids), int64(0)]),
 });
 
 /** A mask that hides nothing, for tokens of shape [batch, seq]. */
 export const onesLike = defineOp<[ids: Operand]>({
   name: "ones_like",
-  infer: ([ids]) => ids,
+  infer([ids]) {
+    checkTokens("ones_like", ids);
+    return ids;
+  },
   lower: ([ids]) => onnx("Expand", [int64(1), onnx("Shape", [ids])]),
 });
 
@@ -26,7 +32,7 @@ export const onesLike = defineOp<[ids: Operand]>({
 export const causalMask = defineOp<[attentionMask: Operand], { window: number | null }>({
   name: "causal_mask",
   infer([mask]) {
-    if (mask.shape.length !== 2) throw mismatch("causal_mask", mask, "an attention_mask of shape [batch, seq]");
+    checkTokens("causal_mask", mask);
     const [batch, seq] = mask.shape;
     return bool(batch, 1, seq, seq);
   },
@@ -52,10 +58,11 @@ export const attention = defineOp<
   { heads: number; kvHeads: number; scale: number }
 >({
   name: "attention",
-  infer([q, k, v], { heads, kvHeads }) {
-    const size = (q.shape[2] as number) / heads;
+  infer([q, k, v, mask], { heads, kvHeads }) {
+    const size = headSize("attention", q, heads);
     if (k.shape[2] !== size * kvHeads) throw mismatch("attention", k, `${kvHeads} heads of ${size} columns`);
     if (v.shape[2] !== k.shape[2]) throw mismatch("attention", v, `${k.shape[2]} columns, as k`);
+    if (mask.dtype !== "BOOL") throw mismatch("attention", mask, "a mask in BOOL");
     return q;
   },
   lower: (inputs, { heads, kvHeads, scale }) =>

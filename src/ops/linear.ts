@@ -8,7 +8,7 @@ import { mismatch } from "./shapes.ts";
 /** x Wᵀ for a weight of shape [out, in]. */
 export const linear = defineOp<[x: Operand, weight: Operand]>({
   name: "linear",
-  infer: ([x, weight]) => inferLinear(x, weight),
+  infer: ([x, weight]) => inferLinear("linear", x, weight),
   lower: ([x, weight]) => multiply(x, weight),
 });
 
@@ -17,7 +17,7 @@ export const linearBias = defineOp<[x: Operand, weight: Operand, bias: Operand]>
   name: "linear_bias",
   infer([x, weight, bias]) {
     if (bias.shape[0] !== weight.shape[0]) throw mismatch("linear_bias", bias, `${weight.shape[0]} values`);
-    return inferLinear(x, weight);
+    return inferLinear("linear_bias", x, weight);
   },
   lower: ([x, weight, bias]) => onnx("Add", [multiply(x, weight), bias]),
 });
@@ -27,6 +27,7 @@ export const embedding = defineOp<[ids: Operand, table: Operand]>({
   name: "embedding",
   infer([ids, table]) {
     if (ids.dtype !== "I64") throw mismatch("embedding", ids, "indices in I64");
+    if (table.shape.length !== 2) throw mismatch("embedding", table, "a table of shape [entries, width]");
     return { dtype: table.dtype, shape: [...ids.shape, table.shape[1]] };
   },
   lower: ([ids, table]) => onnx("Gather", [table, ids], { axis: 0 }),
@@ -52,10 +53,10 @@ function multiply(x: OnnxValue, weight: OnnxValue): OnnxExpression {
   return onnx("MatMul", [x, onnx("Transpose", [weight], { perm: [1, 0] })]);
 }
 
-function inferLinear(x: TensorType, weight: TensorType): TensorType {
-  const width = lastDimension("linear", x);
+function inferLinear(op: string, x: TensorType, weight: TensorType): TensorType {
+  const width = lastDimension(op, x);
   if (weight.shape[1] !== width)
-    throw mismatch("linear", x, `${weight.shape[1]} columns, as the weight ${formatType(weight)}`);
+    throw mismatch(op, x, `${weight.shape[1]} columns, as the weight ${formatType(weight)}`);
   return { dtype: x.dtype, shape: [...x.shape.slice(0, -1), weight.shape[0]] };
 }
 

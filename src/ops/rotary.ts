@@ -3,7 +3,7 @@ import { f32 } from "../fx/types.ts";
 import { int64, ONNX_TYPE, scalar } from "./constants.ts";
 import { type OnnxExpression, type OnnxInput, type OnnxValue, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
-import { mismatch } from "./shapes.ts";
+import { headSize, mismatch } from "./shapes.ts";
 
 /**
  * Cosines and sines of position · frequency, times `scaling`: a pair of F32[positions' shape…, size / 2].
@@ -26,7 +26,7 @@ export const rotaryTable = defineOp<[positions: Operand, inverseFrequency: Opera
 export const rotate = defineOp<[x: Operand, cos: Operand, sin: Operand], { heads: number }>({
   name: "rotate",
   infer([x, cos], { heads }) {
-    const size = (x.shape[2] as number) / heads;
+    const size = headSize("rotate", x, heads);
     if (cos.shape.at(-1) !== size / 2) throw mismatch("rotate", cos, `${size / 2} angles for heads of ${size} columns`);
     return x;
   },

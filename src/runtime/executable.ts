@@ -2,23 +2,29 @@ import { ExecutionError } from "../errors.ts";
 import { isOpaque } from "../fx/function.ts";
 import type { Graph } from "../fx/graph.ts";
 import type { Node } from "../fx/node.ts";
-import { type Dim, formatType, isTuple, type TensorType, tensorTypes } from "../fx/types.ts";
+import { isTuple } from "../fx/types.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { checkInputs, checkResult, type Value } from "./check-values.ts";
 import { type LoweredModel, lowerNodes } from "./lower.ts";
 import { splitAtOpaque } from "./segments.ts";
 import type { Runtime, Session } from "./session.ts";
 
-/** What flows between graphs: a tensor, or the tensors of a tuple. */
-export type Value = Tensor | readonly Tensor[];
+export type { Value } from "./check-values.ts";
 
 /** Gives the values of parameters, by dotted path, in F32. */
 export interface ParameterValues {
   get(path: string): Promise<Tensor>;
 }
 
-interface Part {
+/** Nodes that were lowered and compiled together. */
+interface CompiledPart {
   readonly lowered: LoweredModel;
   readonly session: Session;
+}
+
+/** A segment once it is compiled; one that begins with an opaque call has nothing to compile. */
+interface Part {
+  readonly compiled?: CompiledPart;
   readonly opaque: readonly Node[];
 }
 
@@ -48,10 +54,11 @@ export class Executable {
   static async compile(graph: Graph, runtime: Runtime): Promise<Executable> {
     const returned = new Set(graph.outputNode?.inputs);
     const parts = splitAtOpaque(graph).map(async ({ compiled, opaque }): Promise<Part> => {
+      if (compiled.length === 0) return { opaque };
       const own = new Set(compiled);
       const wanted = compiled.filter((node) => returned.has(node) || [...node.users].some((user) => !own.has(user)));
       const lowered = lowerNodes(compiled, wanted);
-      return { lowered, session: await runtime.compile(lowered.model), opaque };
+      return { compiled: { lowered, session: await runtime.compile(lowered.model) }, opaque };
     });
     return new Executable(graph, await Promise.all(parts));
   }
@@ -72,13 +79,16 @@ export class Executable {
         .filter((node) => node.op === "get_attr")
         .map(async (node) => values.set(node, [await parameters.get(node.targetName)])),
     );
-    for (const part of this.parts) await runPart(part, values);
+    for (const { compiled, opaque } of this.parts) {
+      if (compiled) await runCompiled(compiled, values);
+      for (const node of opaque) values.set(node, [await runOpaque(node, values)]);
+    }
     const outputs = [...this.graph.outputs].map(([name, node]) => [name, toValue(node, values)] as const);
     return Object.fromEntries(outputs);
   }
 }
 
-async function runPart({ lowered, session, opaque }: Part, values: Map<Node, readonly Tensor[]>): Promise<void> {
+async function runCompiled({ lowered, session }: CompiledPart, values: Map<Node, readonly Tensor[]>): Promise<void> {
   const feeds = new Map(
     lowered.inputs.map(({ node, index }, position) => [`i${position}`, tensorsOf(node, values)[index]]),
   );
@@ -89,13 +99,14 @@ async function runPart({ lowered, session, opaque }: Part, values: Map<Node, rea
     const tensor = results.get(`o${position}`) as Tensor;
     values.set(node, index === 0 ? [tensor] : [...tensorsOf(node, values), tensor]);
   }
-  for (const node of opaque) values.set(node, [await runOpaque(node, values)]);
 }
 
 async function runOpaque(node: Node, values: ReadonlyMap<Node, readonly Tensor[]>): Promise<Tensor> {
   if (!isOpaque(node.target)) throw new NodeError(node, new Error(`${node.targetName} is not opaque`));
   try {
-    return await node.target.run(...node.inputs.flatMap((input) => tensorsOf(input, values)));
+    const result = await node.target.run(...node.inputs.flatMap((input) => tensorsOf(input, values)));
+    checkResult(node, result);
+    return result;
   } catch (cause) {
     throw new NodeError(node, cause);
   }
@@ -117,34 +128,4 @@ function toValue(node: Node, values: ReadonlyMap<Node, readonly Tensor[]>): Valu
 /** ONNX Runtime names the failing node, which carries its position: `n12:t40`. */
 function failedPosition(cause: unknown): number {
   return Number(/Name:'n(\d+):/.exec(String(cause))?.[1] ?? -1);
-}
-
-function checkInputs(placeholders: readonly Node[], inputs: Readonly<Record<string, Value>>): void {
-  const names = placeholders.map((node) => node.name);
-  const surplus = Object.keys(inputs).filter((name) => !names.includes(name));
-  if (surplus.length > 0) throw new ExecutionError(`inputs: ${surplus.join(", ")}, expected only ${names.join(", ")}.`);
-  const sizes = new Map<string, number>();
-  for (const node of placeholders) {
-    const tensors = [inputs[node.name] ?? []].flat() as Tensor[];
-    const types = tensorTypes(node.type);
-    if (tensors.length !== types.length || !tensors.every((tensor, index) => fits(tensor, types[index], sizes))) {
-      const found = tensors.map(formatType).join(", ") || "nothing";
-      throw new ExecutionError(`input ${node.name}: ${found}, expected ${formatType(node.type)}.`);
-    }
-  }
-}
-
-/** Whether a tensor has a type; a dimension with a name must have the same size everywhere. */
-function fits(tensor: Tensor, type: TensorType, sizes: Map<string, number>): boolean {
-  const sameSize = (dim: Dim, size: number) => {
-    if (typeof dim === "number") return dim === size;
-    const known = sizes.get(dim) ?? size;
-    sizes.set(dim, known);
-    return known === size;
-  };
-  return (
-    tensor.dtype === type.dtype &&
-    tensor.shape.length === type.shape.length &&
-    type.shape.every((dim, axis) => sameSize(dim, tensor.shape[axis]))
-  );
 }

@@ -65,8 +65,9 @@ export class Runtime {
         failures.push(failure);
       }
     }
+    const others = offered.filter((name) => name !== device);
     throw new ExecutionError(
-      `device ${device}: not available, expected one that works of: ${offered.join(", ")}. Choose another device.`,
+      `device ${device}: not available, expected one of: ${others.join(", ")}. Choose another device.`,
       { cause: failures[0] },
     );
   }
@@ -89,7 +90,7 @@ export class Runtime {
       executionProviders: [this.device],
       graphOptimizationLevel: "all",
       ...(this.threads === undefined ? {} : { intraOpNumThreads: this.threads }),
-      logSeverityLevel: 3,
+      logSeverityLevel: 4, // what fails is thrown
     });
     return {
       async run(inputs) {

@@ -1,27 +1,46 @@
 import { ShapeError } from "../errors.ts";
-import { allocate, type DataOf, type FloatDType } from "./dtype.ts";
+import { bfloat16ToFloat32, encodeBfloat16, float32ToBfloat16 } from "./bfloat16.ts";
+import { allocate, type DataOf, type DType, type FloatDType } from "./dtype.ts";
+import { decodeFloat16, encodeFloat16, float16ToFloat32, float32ToFloat16 } from "./float16.ts";
 import { Tensor } from "./tensor.ts";
 
-/** The float dtypes that convert to and from F32; anything else in a weight is an error of the caller. */
-const FLOAT_DTYPES: ReadonlySet<string> = new Set<FloatDType>(["F32", "F16", "BF16"]);
+/** The dtypes that weights come in, all of which convert to and from F32. */
+const FLOAT_DTYPES: readonly string[] = ["F32", "F16", "BF16"] satisfies FloatDType[];
 
-export function isFloat(tensor: Tensor): tensor is Tensor<FloatDType> {
-  return FLOAT_DTYPES.has(tensor.dtype);
+export function isFloatDType(dtype: DType): dtype is FloatDType {
+  return FLOAT_DTYPES.includes(dtype);
 }
 
-/** `tensor` in F32, exactly; the tensor itself if it is F32 already. */
+/** Whether a tensor's dtype is one of those that weights come in. */
+export function isFloat(tensor: Tensor): tensor is Tensor<FloatDType> {
+  return isFloatDType(tensor.dtype);
+}
+
+/** `tensor` in F32, exactly; the tensor itself if it is F32 already. @throws ShapeError for a dtype that is not float */
 export function toFloat32(tensor: Tensor): Tensor<"F32"> {
   if (tensor.is("F32")) return tensor;
   if (tensor.is("BF16")) return new Tensor("F32", tensor.shape, bfloat16ToFloat32(tensor.data));
   if (tensor.is("F16")) return new Tensor("F32", tensor.shape, float16ToFloat32(tensor.data));
-  throw new ShapeError(`tensor: dtype ${tensor.dtype}, expected one of ${[...FLOAT_DTYPES].join(", ")}.`);
+  throw new ShapeError(`tensor: dtype ${tensor.dtype}, expected one of ${FLOAT_DTYPES.join(", ")}.`);
 }
 
 /** `tensor` in `dtype`, rounded half to even; the tensor itself if it has that dtype already. */
 export function fromFloat32<D extends FloatDType>(tensor: Tensor<"F32">, dtype: D): Tensor<D> {
-  if (tensor.is(dtype)) return tensor as unknown as Tensor<D>;
-  const data = allocate(dtype, tensor.data.length) as Uint16Array;
-  const encode = dtype === "BF16" ? float32ToBfloat16 : float32ToFloat16;
-  encode(tensor.data, data);
-  return new Tensor(dtype, tensor.shape, data as DataOf<D>);
+  if (tensor.is(dtype)) return tensor;
+  const bits = allocate(dtype, tensor.data.length) as Uint16Array;
+  (dtype === "BF16" ? float32ToBfloat16 : float32ToFloat16)(tensor.data, bits);
+  return new Tensor(dtype, tensor.shape, bits as DataOf<D>);
+}
+
+/** Rounds the result of one operation to `dtype`, by way of float32, half to even. */
+export function rounder(dtype: FloatDType): (value: number) => number {
+  if (dtype === "F32") return Math.fround;
+  if (dtype === "F16") return (value) => decodeFloat16(encodeFloat16(Math.fround(value)));
+  const single = new Float32Array(1);
+  const word = new Uint32Array(single.buffer);
+  return (value) => {
+    single[0] = value;
+    word[0] = encodeBfloat16(word[0]) << 16;
+    return single[0];
+  };
 }

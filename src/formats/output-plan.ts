@@ -1,0 +1,73 @@
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { TensorSpec } from "../checkpoint/layout.ts";
+import { Linear } from "../nn/linear.ts";
+import type { Module } from "../nn/module.ts";
+import { Buffer, type Parameter } from "../nn/parameter.ts";
+import type { QuantizationScheme } from "../schemes/scheme.ts";
+import { isFloatDType } from "../tensor/convert.ts";
+import type { DType, FloatDType } from "../tensor/dtype.ts";
+import type { Format } from "./format.ts";
+import { formatOf } from "./registry.ts";
+
+/** The dtype to save in: each tensor's own ("auto"), or one for all that are floating-point. */
+export type Precision = "auto" | FloatDType;
+
+/** What the output will hold, known before anything is computed. */
+export interface OutputPlan {
+  /** Every tensor with its name, dtype and shape. */
+  readonly tensors: readonly TensorSpec[];
+  /** How each quantized module is stored. */
+  readonly quantized: ReadonlyMap<Linear, { readonly path: string; readonly format: Format }>;
+  /** Parameters that are saved dense, by name in the checkpoint. */
+  readonly dense: ReadonlyMap<string, Parameter>;
+  /** Tensors that the model does not use; they are carried over. */
+  readonly surplus: readonly string[];
+  /** Whether an lm_head that shared the embedding's weight gets one of its own. */
+  readonly unties: boolean;
+}
+
+/** Plans the output of a model whose modules are quantized by `schemes`. */
+export function planOutput(
+  model: Module,
+  checkpoint: Checkpoint,
+  schemes: ReadonlyMap<Linear, QuantizationScheme>,
+  precision: Precision = "auto",
+): OutputPlan {
+  const quantized = new Map<Linear, { path: string; format: Format }>();
+  const dense = new Map<string, Parameter>();
+  const replaced = new Set<Parameter>();
+  for (const [path, module] of model.namedModules()) {
+    const scheme = module instanceof Linear && schemes.get(module);
+    for (const [field, parameter] of module.ownParameters()) {
+      const name = `${path}.${field}`;
+      if (scheme && field === "weight") {
+        quantized.set(module, { path, format: formatOf(scheme, path) });
+        replaced.add(parameter);
+      } else if (!(parameter instanceof Buffer) && parameter.source?.name === name) dense.set(name, parameter);
+    }
+  }
+  const known = new Set([...dense.keys(), ...[...replaced].map(({ source }) => source?.name)]);
+  const surplus = [...checkpoint.tensors.keys()].filter((name) => !known.has(name));
+  const tensors = [
+    ...[...quantized].flatMap(([module, { path, format }]) => {
+      const args = schemes.get(module)?.weights;
+      return args ? format.tensors(path, module.weight.shape, savedDType(module.weight, precision), args) : [];
+    }),
+    ...[...dense].map(([name, parameter]) => denseSpec(name, parameter, precision)),
+    ...surplus.map((name) => checkpoint.tensors.get(name) as TensorSpec),
+  ];
+  const unties = [...replaced].some((parameter) => [...dense.values()].includes(parameter));
+  return { tensors, quantized, dense, surplus, unties };
+}
+
+/** The dtype that a float parameter is saved in. */
+export function savedDType(parameter: Parameter, precision: Precision): FloatDType {
+  const dtype = precision === "auto" ? (parameter.source?.dtype ?? "F32") : precision;
+  return isFloatDType(dtype) ? dtype : "F32";
+}
+
+function denseSpec(name: string, parameter: Parameter, precision: Precision): TensorSpec {
+  const stored: DType = parameter.source?.dtype ?? "F32";
+  const dtype = isFloatDType(stored) ? savedDType(parameter, precision) : stored;
+  return { name, dtype, shape: parameter.shape };
+}

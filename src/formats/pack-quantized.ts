@@ -1,0 +1,82 @@
+import type { TensorSpec } from "../checkpoint/layout.ts";
+import type { QuantizationArgs } from "../schemes/arguments.ts";
+import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
+import { type MatrixShape, scaleShape } from "../schemes/tiling.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { Format } from "./format.ts";
+import { detectPacking, type Packing, packRows, unpackRows, wordCount } from "./int32-packing.ts";
+import { expectFloat, expectTensor } from "./stored-tensor.ts";
+
+/** Integer codes of 1 to 8 bits, packed along the columns into 32-bit words; zero points are packed along the rows. */
+export const packQuantized: Format = {
+  name: "pack-quantized",
+  tensors(name, shape, dtype, args) {
+    const scale = scaleShape(args, shape, name);
+    const specs: TensorSpec[] = [
+      { name: `${name}.weight_packed`, dtype: "I32", shape: [shape[0], wordCount(shape[1], args.numBits)] },
+      { name: `${name}.weight_scale`, dtype, shape: scale },
+      { name: `${name}.weight_shape`, dtype: "I64", shape: [2] },
+    ];
+    return args.symmetric ? specs : [...specs, zeroPointSpec(`${name}.weight_zero_point`, scale, args)];
+  },
+  compress(name, { codes, scale, zeroPoint, args }) {
+    const tensors = new Map<string, Tensor>([
+      [`${name}.weight_packed`, packMatrix(codes, args.numBits)],
+      [`${name}.weight_scale`, scale],
+      [`${name}.weight_shape`, new Tensor("I64", [2], BigInt64Array.from(codes.shape, BigInt))],
+    ]);
+    if (zeroPoint) tensors.set(`${name}.weight_zero_point`, packZeroPoint(zeroPoint, args));
+    return tensors;
+  },
+  restore(name, tensors, args): QuantizedWeight {
+    const packed = expectTensor(tensors, `${name}.weight_packed`, "I32");
+    const scale = expectFloat(tensors, `${name}.weight_scale`);
+    const [rows, columns] = Array.from(expectTensor(tensors, `${name}.weight_shape`, "I64").data, Number);
+    const packing = detectPacking(columns, args.numBits, packed.shape[1], `${name}.weight_packed`);
+    const codes = new Tensor("I8", [rows, columns], unpackRows(packed.data, [rows, columns], args.numBits, packing));
+    if (args.symmetric) return { codes, scale, args };
+    const zeroPoint = restoreZeroPoint(`${name}.weight_zero_point`, tensors, args, [rows, scale.shape[1]], packing);
+    return { codes, scale, zeroPoint, args };
+  },
+  decompress(name, tensors, args) {
+    return dequantizeWeight(packQuantized.restore(name, tensors, args), name);
+  },
+};
+
+/** One zero point for the whole weight is stored as it is. */
+const packsZeroPoint = ({ strategy }: QuantizationArgs) => strategy !== "tensor";
+
+function zeroPointSpec(name: string, scale: readonly number[], args: QuantizationArgs): TensorSpec {
+  if (!packsZeroPoint(args)) return { name, dtype: "I8", shape: scale };
+  return { name, dtype: "I32", shape: [wordCount(scale[0], args.numBits), scale[1]] };
+}
+
+function packZeroPoint(zeroPoint: Tensor<"I8">, args: QuantizationArgs): Tensor {
+  return packsZeroPoint(args) ? transpose(packMatrix(transpose(zeroPoint), args.numBits)) : zeroPoint;
+}
+
+function restoreZeroPoint(
+  name: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  args: QuantizationArgs,
+  [rows, columns]: MatrixShape,
+  packing: Packing,
+): Tensor<"I8"> {
+  if (!packsZeroPoint(args)) return expectTensor(tensors, name, "I8");
+  const { data } = transpose(expectTensor(tensors, name, "I32", [wordCount(rows, args.numBits, packing), columns]));
+  return transpose(new Tensor("I8", [columns, rows], unpackRows(data, [columns, rows], args.numBits, packing)));
+}
+
+function packMatrix(codes: Tensor<"I8">, bits: number): Tensor<"I32"> {
+  const [rows, columns] = codes.shape;
+  return new Tensor("I32", [rows, wordCount(columns, bits)], packRows(codes.data, [rows, columns], bits));
+}
+
+function transpose<D extends "I8" | "I32">(matrix: Tensor<D>): Tensor<D> {
+  const [rows, columns] = matrix.shape;
+  const result = Tensor.zeros(matrix.dtype, [columns, rows]);
+  for (let i = 0; i < matrix.data.length; i++) {
+    result.data[(i % columns) * rows + Math.floor(i / columns)] = matrix.data[i];
+  }
+  return result;
+}

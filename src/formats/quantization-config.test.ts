@@ -1,0 +1,111 @@
+import { expect, test } from "vitest";
+import { goldenCases, goldenConfigs } from "../../test/compressed-tensors.ts";
+import { presetScheme } from "../schemes/presets.ts";
+import { completeScheme, type QuantizationScheme } from "../schemes/scheme.ts";
+import { readQuantizationConfig, writeQuantizationConfig } from "./quantization-config.ts";
+
+test.each(Object.entries(goldenConfigs))("%s is read and written as the reference writes it", (_, golden) => {
+  const config = golden.quantization_config;
+  expect(JSON.stringify(writeQuantizationConfig(readQuantizationConfig(config)))).toBe(JSON.stringify(config));
+});
+
+test.each([
+  ["W4A16", ["lm_head"]],
+  ["W4A16_ASYM", ["lm_head"]],
+  ["W8A16", ["lm_head"]],
+])("preset %s is written as the reference writes it", (name, ignore) => {
+  const groups = [withObserver(presetScheme(name))];
+  expect(writeQuantizationConfig({ groups, ignore })).toEqual(goldenConfigs[name].quantization_config);
+});
+
+test("the schemes of every golden case are read", () => {
+  const groups = Object.fromEntries(Object.entries(goldenCases).map(([name, { scheme }]) => [name, scheme]));
+  const config = readQuantizationConfig({ quant_method: "compressed-tensors", config_groups: groups });
+  expect(config.groups.map(({ format }) => format)).toEqual(Object.values(goldenCases).map(({ format }) => format));
+});
+
+test("keys that older files lack get their defaults", () => {
+  const weights = { num_bits: 4, type: "int", symmetric: true, strategy: "group", group_size: 32 };
+  const json = { quant_method: "compressed-tensors", config_groups: { group_0: { targets: ["Linear"], weights } } };
+  expect(readQuantizationConfig(json)).toEqual({
+    groups: [completeScheme({ targets: ["Linear"], weights: { numBits: 4, groupSize: 32 }, format: "pack-quantized" })],
+    ignore: [],
+  });
+});
+
+test("a group named for a preset may hold its targets alone", () => {
+  const json = { quant_method: "compressed-tensors", config_groups: { W4A16: ["re:.*mlp.*"] } };
+  expect(readQuantizationConfig(json).groups).toEqual([
+    { ...presetScheme("W4A16", ["re:.*mlp.*"]), format: "pack-quantized" },
+  ]);
+});
+
+test("groups of unequal formats make the whole mixed-precision", () => {
+  const float = completeScheme({ targets: ["re:.*mlp.*"], weights: { type: "float" } });
+  const config = writeQuantizationConfig({ groups: [presetScheme("W4A16"), float], ignore: [] });
+  expect(config).toMatchObject({
+    format: "mixed-precision",
+    config_groups: { group_0: { format: "pack-quantized" }, group_1: { format: "naive-quantized" } },
+  });
+});
+
+const WHERE = "config.json: quantization_config";
+const W4 = { num_bits: 4, group_size: 128 };
+
+test.each<[string, object, string]>([
+  ["another method", { quant_method: "gptq" }, `${WHERE}.quant_method: Invalid input: expected "compressed-tensors".`],
+  [
+    "no groups",
+    { config_groups: undefined },
+    `${WHERE}.config_groups: Invalid input: expected record, received undefined.`,
+  ],
+  [
+    "an unknown key in arguments",
+    { config_groups: { group_0: { targets: [], weights: { ...W4, g_idx: true } } } },
+    `${WHERE}.config_groups.group_0.weights: unknown key g_idx, expected actorder, block_structure, dynamic, group_size, ` +
+      "num_bits, observer, observer_kwargs, scale_dtype, strategy, symmetric, type, zp_dtype.",
+  ],
+  [
+    "a key of ours in arguments",
+    { config_groups: { group_0: { targets: [], weights: { numBits: 4 } } } },
+    `${WHERE}.config_groups.group_0.weights: unknown key numBits, expected actorder, block_structure, dynamic, group_size, ` +
+      "num_bits, observer, observer_kwargs, scale_dtype, strategy, symmetric, type, zp_dtype.",
+  ],
+  [
+    "an unknown key in a scheme",
+    { config_groups: { group_0: { targets: [], kernel: "marlin" } } },
+    `${WHERE}.config_groups.group_0: unknown key kernel, expected format, input_activations, output_activations, targets, weights.`,
+  ],
+  [
+    "a wrong value",
+    { config_groups: { group_0: { targets: [], weights: { num_bits: "4" } } } },
+    `${WHERE}.config_groups.group_0.weights.num_bits: Invalid input: expected number, received string.`,
+  ],
+  [
+    "a format of another issue",
+    { config_groups: { group_0: { targets: [], weights: { type: "float" } } } },
+    `${WHERE}.config_groups.group_0: format naive-quantized is not supported yet, expected one of pack-quantized.`,
+  ],
+  [
+    "a quantized cache",
+    { kv_cache_scheme: { num_bits: 8 } },
+    `${WHERE}.kv_cache_scheme: not supported yet, expected null.`,
+  ],
+  [
+    "a transform",
+    { transform_config: { config_groups: {} } },
+    `${WHERE}.transform_config.config_groups: transforms are not supported, expected none.`,
+  ],
+  [
+    "a sparse format",
+    { sparsity_config: { format: "sparse-24-bitmask" } },
+    `${WHERE}.sparsity_config.format: sparse formats are not supported, expected dense.`,
+  ],
+])("a config with %s is refused", (_, fields, message) => {
+  const json = { quant_method: "compressed-tensors", config_groups: {}, ...fields };
+  expect(() => readQuantizationConfig(json)).toThrow(expect.objectContaining({ name: "ConfigError", message }));
+});
+
+function withObserver(scheme: QuantizationScheme): QuantizationScheme {
+  return { ...scheme, weights: scheme.weights && { ...scheme.weights, observer: "memoryless_minmax" } };
+}

@@ -1,0 +1,73 @@
+import { z } from "zod";
+import { ConfigError } from "../errors.ts";
+import { parseWith } from "../schemes/parse.ts";
+import { presetScheme } from "../schemes/presets.ts";
+import type { QuantizationScheme } from "../schemes/scheme.ts";
+import { schemeJsonSchema, schemeToJson } from "./config-keys.ts";
+import { inferFormat, overallFormat } from "./infer-format.ts";
+import { type FormatRegistry, formatOf, formats } from "./registry.ts";
+
+/** What is quantized in a checkpoint, and how. */
+export interface QuantizationConfig {
+  /** In the order of `config_groups`; each with its format. */
+  readonly groups: readonly QuantizationScheme[];
+  /** Full names, class names, or `re:` patterns of modules that no group takes. */
+  readonly ignore: readonly string[];
+}
+
+/** Opens every error of this file. */
+const WHERE = "config.json: quantization_config";
+
+/** The version of compressed-tensors whose layout is written. */
+const VERSION = "0.19.0";
+
+/** The value of `quantization_config` in config.json: every key that the reference writes, in its order. */
+export function writeQuantizationConfig({ groups, ignore }: QuantizationConfig): Record<string, unknown> {
+  const schemes = groups.map((scheme) => ({ ...scheme, format: inferFormat(scheme) }));
+  return {
+    config_groups: Object.fromEntries(schemes.map((scheme, index) => [`group_${index}`, schemeToJson(scheme)])),
+    format: overallFormat(schemes.map(({ format }) => format)),
+    global_compression_ratio: null,
+    ignore: [...ignore],
+    kv_cache_scheme: null,
+    quant_method: "compressed-tensors",
+    quantization_status: "compressed",
+    sparsity_config: {},
+    transform_config: {},
+    version: VERSION,
+  };
+}
+
+/** Keys that do not change what a reader makes of the tensors are not looked at. */
+const configSchema = z.object({
+  quant_method: z.literal("compressed-tensors"),
+  config_groups: z.record(z.string(), z.unknown()),
+  ignore: z.array(z.string()).nullish(),
+  kv_cache_scheme: z.null("not supported yet, expected null").optional(),
+  sparsity_config: z
+    .object({ format: z.literal("dense", "sparse formats are not supported, expected dense").optional() })
+    .nullish(),
+  transform_config: z.record(z.string(), z.never("transforms are not supported, expected none")).nullish(),
+});
+
+/**
+ * Reads the value of `quantization_config` in config.json; keys that older files lack get their defaults.
+ *
+ * @throws ConfigError naming each value that is missing, wrong or not supported, RecipeError if a group is named for a
+ *   preset that is not.
+ */
+export function readQuantizationConfig(json: unknown, registry: FormatRegistry = formats): QuantizationConfig {
+  const { config_groups, ignore } = parseWith(configSchema, json, WHERE, ConfigError);
+  const groups = Object.entries(config_groups).map(([name, value]) => {
+    const where = `${WHERE}.config_groups.${name}`;
+    const scheme = readGroup(name, value, where);
+    return { ...scheme, format: scheme.weights ? formatOf(scheme, where, registry).name : inferFormat(scheme) };
+  });
+  return { groups, ignore: ignore ?? [] };
+}
+
+/** A group named for a preset may be the list of its targets alone. */
+function readGroup(name: string, value: unknown, where: string): QuantizationScheme {
+  if (Array.isArray(value)) return presetScheme(name, parseWith(z.array(z.string()), value, where, ConfigError));
+  return parseWith(schemeJsonSchema, value, where, ConfigError);
+}

@@ -1,0 +1,1 @@
+export { LayerwiseError } from "./errors.ts";

@@ -1,0 +1,2 @@
+export { factorDiagonal, solvePanel, updateTrailing } from "./cholesky";
+export { packFactor, roundRows } from "./round-columns";

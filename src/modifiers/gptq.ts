@@ -1,0 +1,175 @@
+import { CompressionError, RecipeError } from "../errors.ts";
+import type { ColumnProblem } from "../kernels/round-columns.ts";
+import { Linear } from "../nn/linear.ts";
+import type { Module } from "../nn/module.ts";
+import type { QuantizationArgs } from "../schemes/arguments.ts";
+import type { QParams } from "../schemes/qparams.ts";
+import { type QuantizedWeight, quantizeWeight } from "../schemes/quantize.ts";
+import type { QuantizationScheme } from "../schemes/scheme.ts";
+import { toFloat32 } from "../tensor/convert.ts";
+import type { FloatDType } from "../tensor/dtype.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { type PreparedHessian, prepareHessian } from "./hessian.ts";
+import type { CompressionStage, Modifier, ModifierContext } from "./modifier.ts";
+import { observeWeight, targetsIn } from "./quantization.ts";
+import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
+import { type Statistic, secondMoment, type Tap } from "./tap.ts";
+
+type Actorder = QuantizationArgs["actorder"];
+
+interface Target {
+  readonly path: string;
+  readonly module: Linear;
+  readonly args: QuantizationArgs;
+}
+
+/** Options of {@link GPTQModifier}, beside those of every quantizing modifier. */
+export interface GPTQOptions extends QuantizationOptions {
+  /** Columns that are rounded before their errors are carried to the rest; changes speed, not the result. 128. */
+  readonly blockSize?: number;
+  /** λ: share of the mean of the Hessian's diagonal that is added to it. 0.01. */
+  readonly dampeningFrac?: number;
+  /** Order of the columns: by falling importance ("static", the default, or its synonym "weight"), or their own (null). */
+  readonly actorder?: Actorder;
+}
+
+/**
+ * GPTQ (arXiv:2210.17323): rounds a weight column by column, moving each error to the columns still to come.
+ *
+ * Scales are those of the original weight; the Hessian is 2/n Σ XᵀX of the module's input over n sequences.
+ * Where it cannot be factorised, the module is rounded to nearest, with a warning.
+ */
+export class GPTQModifier implements Modifier {
+  readonly name = "GPTQModifier";
+  readonly requiresCalibrationData = true;
+  schemes: ReadonlyMap<Linear, QuantizationScheme> = new Map();
+  readonly #taps = new Map<Module, Tap>();
+  readonly #roundedToNearest: string[] = [];
+
+  constructor(readonly options: GPTQOptions) {
+    const { blockSize = 128, dampeningFrac = 0.01 } = options;
+    if (!(Number.isInteger(blockSize) && blockSize > 0)) throw invalid("block_size", blockSize, "a positive integer");
+    if (!(dampeningFrac >= 0)) throw invalid("dampening_frac", dampeningFrac, "a number of at least 0");
+    this.#resolve();
+  }
+
+  initialize(model: Module, context: ModifierContext): void {
+    this.schemes = assignSchemes(this.name, model, this.#resolve(), this.options, context);
+  }
+
+  /** XᵀX of the input of each target, summed over all batches. */
+  taps(module: Module): readonly Tap[] {
+    if (!(module instanceof Linear && this.schemes.has(module))) return [];
+    const tap: Tap = { module, reduce: secondMoment };
+    this.#taps.set(module, tap);
+    return [tap];
+  }
+
+  async compress(stage: CompressionStage): Promise<void> {
+    const bySharedInput = new Map<Statistic, Target[]>();
+    for (const [path, module, args] of targetsIn(stage, this.schemes)) {
+      const tap = this.#taps.get(module);
+      const seen = tap && stage.statistic(tap);
+      if (!seen)
+        throw new CompressionError(
+          `${path}: never run on the calibration data, expected some input. Add it to ignore.`,
+        );
+      bySharedInput.set(seen, [...(bySharedInput.get(seen) ?? []), { path, module, args }]);
+    }
+    for (const [seen, targets] of bySharedInput) await this.#quantizeTogether(stage, targets, seen);
+  }
+
+  finalize({ warn }: ModifierContext): void {
+    if (this.#roundedToNearest.length === 0) return;
+    const [count, total] = [this.#roundedToNearest.length, this.schemes.size];
+    warn(
+      `the Hessian could not be factorised for ${count} of ${total} modules, which were rounded to nearest instead: ` +
+        `${this.#roundedToNearest.slice(0, 10).join(", ")}${count > 10 ? ", …" : ""}. ` +
+        "Raise dampening_frac, or use more or shuffled samples.",
+    );
+  }
+
+  /** Targets that read the same value have one Hessian, which is factorised once. */
+  async #quantizeTogether(stage: CompressionStage, targets: readonly Target[], seen: Statistic): Promise<void> {
+    const start = performance.now();
+    const [{ path, args: first }] = targets;
+    const { dampeningFrac = 0.01 } = this.options;
+    const hessian = prepareHessian(seen, { dampeningFrac, byImportance: first.actorder !== null }, path);
+    const weights = await Promise.all(targets.map(({ module }) => stage.weight(module)));
+    const qparams = targets.map((target, index) => observeWeight(weights[index], target.args, target.path));
+    const problems = targets.map(({ args }, index) => columnProblem(weights[index], qparams[index], args, hessian));
+    const rounded = await stage.kernels.roundColumns(hessian.values, problems);
+    for (const [index, { path, module, args }] of targets.entries()) {
+      if (!rounded) this.#roundedToNearest.push(path);
+      const quantized: QuantizedWeight = rounded
+        ? { ...qparams[index], codes: new Tensor("I8", module.weight.shape, rounded[index].codes), args }
+        : quantizeWeight(weights[index], qparams[index], args, path);
+      stage.setQuantized(module, quantized);
+      const seconds = (performance.now() - start) / 1000 / targets.length;
+      stage.report({ module: path, error: rounded?.[index].loss, seconds });
+    }
+  }
+
+  /** The schemes with their activation order settled. */
+  #resolve(): QuantizationScheme[] {
+    return resolveSchemes(this.name, this.options).map((scheme) => {
+      const { weights } = scheme;
+      return {
+        ...scheme,
+        weights: weights && { ...weights, actorder: resolveActorder(this.options.actorder, weights.actorder) },
+      };
+    });
+  }
+}
+
+/** The modifier's order, or the scheme's, else static. @throws RecipeError if both are given and differ */
+function resolveActorder(ofModifier: Actorder | undefined, ofScheme: Actorder): Actorder {
+  if (ofModifier === undefined) return ofScheme ?? "static";
+  if (ofScheme !== null && ofScheme !== ofModifier) {
+    throw new RecipeError(
+      `GPTQModifier: actorder ${ofModifier}, but the scheme says ${ofScheme}, expected one of them or both alike. Remove one.`,
+    );
+  }
+  return ofModifier;
+}
+
+/** What the column loop works on: the weight without dead columns, its scales, the order of the columns. */
+function columnProblem(
+  weight: Tensor<FloatDType>,
+  { scale, zeroPoint }: QParams,
+  args: QuantizationArgs,
+  { order, dead }: PreparedHessian,
+): ColumnProblem {
+  return {
+    weight: withoutColumns(toFloat32(weight), dead).data,
+    scale: perRow(toFloat32(scale).data, weight.shape[0]),
+    zeroPoint: zeroPoint && perRow(zeroPoint.data, weight.shape[0]),
+    groupOfColumn: groupOfColumn(args, weight.shape[1]),
+    order,
+    numBits: args.numBits,
+  };
+}
+
+/** Index of the scale that each column uses. */
+function groupOfColumn({ strategy, groupSize }: QuantizationArgs, columns: number): Int32Array {
+  const size = strategy === "group" ? (groupSize as number) : columns;
+  return Int32Array.from({ length: columns }, (_, column) => Math.floor(column / size));
+}
+
+/** One value for each row: a scale for the whole tensor stands in every row. */
+function perRow<T extends Float32Array | Int8Array>(values: T, rows: number): T {
+  if (values.length > 1 || rows === 1) return values;
+  return new (values.constructor as new (length: number) => T)(rows).fill(values[0]) as T;
+}
+
+function withoutColumns(weight: Tensor<"F32">, columns: readonly number[]): Tensor<"F32"> {
+  if (columns.length === 0) return weight;
+  const [rows, width] = weight.shape;
+  const data = weight.data.slice();
+  for (let row = 0; row < rows; row++) for (const column of columns) data[row * width + column] = 0;
+  return new Tensor("F32", weight.shape, data);
+}
+
+function invalid(field: string, found: unknown, expected: string): RecipeError {
+  return new RecipeError(`GPTQModifier.${field}: ${found}, expected ${expected}.`);
+}

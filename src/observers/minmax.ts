@@ -1,0 +1,41 @@
+import { CompressionError } from "../errors.ts";
+import { forEachRun, tilingOf } from "../schemes/tiling.ts";
+import { toFloat32 } from "../tensor/convert.ts";
+import { elementCount, Tensor } from "../tensor/tensor.ts";
+import type { Observer } from "./observer.ts";
+
+/** The smallest and the largest element under each scale. */
+export const memorylessMinmax: Observer = {
+  name: "memoryless_minmax",
+  standsInFor: ["minmax", "static_minmax"],
+  observe(weight, args, where) {
+    const tiling = tilingOf(args, weight.shape, where);
+    const { data } = toFloat32(weight);
+    const [min, max] = [
+      filled(tiling.scaleShape, Number.POSITIVE_INFINITY),
+      filled(tiling.scaleShape, Number.NEGATIVE_INFINITY),
+    ];
+    forEachRun(tiling, weight.shape, (start, end, index) => {
+      let [low, high] = [min.data[index], max.data[index]];
+      for (let i = start; i < end; i++) {
+        low = Math.min(low, data[i]); // Math.min hands NaN on, a comparison would not
+        high = Math.max(high, data[i]);
+      }
+      min.data[index] = low;
+      max.data[index] = high;
+    });
+    expectFinite(min, where);
+    expectFinite(max, where);
+    return { min, max };
+  },
+};
+
+function filled(shape: readonly number[], value: number): Tensor<"F32"> {
+  return new Tensor("F32", shape, new Float32Array(elementCount(shape)).fill(value));
+}
+
+function expectFinite({ data }: Tensor<"F32">, where: string): void {
+  const found = data.find((value) => !Number.isFinite(value));
+  if (found === undefined) return;
+  throw new CompressionError(`${where}: the weight holds ${found}, expected finite values. Check the checkpoint.`);
+}

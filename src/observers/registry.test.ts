@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { memorylessMinmax } from "./minmax.ts";
+import type { Observer } from "./observer.ts";
+import { observers, resolveWeightObserver } from "./registry.ts";
+
+test.each([null, "memoryless_minmax"])("a weight asking for %s gets memoryless_minmax", (name) => {
+  expect(resolveWeightObserver(name)).toEqual({ observer: memorylessMinmax });
+});
+
+test.each(["minmax", "static_minmax"])("a weight asking for %s gets memoryless_minmax and a warning", (name) => {
+  expect(resolveWeightObserver(name)).toEqual({
+    observer: memorylessMinmax,
+    warning: `Overriding weight observer for lower memory usage (${name} -> memoryless_minmax)`,
+  });
+});
+
+test("an observer of the user's own is found by its name", () => {
+  const halved: Observer = { ...memorylessMinmax, name: "halved" };
+  expect(resolveWeightObserver("halved", { ...observers, halved })).toEqual({ observer: halved });
+});
+
+test("an unknown observer is an error that lists the known ones", () => {
+  expect(() => resolveWeightObserver("median")).toThrow(
+    'observer: "median" is unknown, expected one of memoryless_minmax.',
+  );
+});

@@ -1,0 +1,129 @@
+import { expect, test } from "vitest";
+import { ShapeError } from "../errors.ts";
+import type { Attributes } from "../fx/node.ts";
+import { bool, f32, formatType, i64, type ValueType } from "../fx/types.ts";
+import { add, mul, silu } from "./arithmetic.ts";
+import { attention, causalMask, onesLike, positionIds } from "./attention.ts";
+import { embedding, gram, linear, linearBias } from "./linear.ts";
+import { nextTokenLoss } from "./loss.ts";
+import { rmsNorm } from "./norm.ts";
+import type { Operator } from "./operator.ts";
+import { dynamicFrequencies, rotaryTable, rotate, selectFrequencies } from "./rotary.ts";
+
+interface Called {
+  readonly operator: Operator;
+}
+
+const x = f32("batch", "seq", 16);
+const tokens = i64("batch", "seq");
+const mask = bool("batch", 1, "seq", "seq");
+const heads = { heads: 4, kvHeads: 2, scale: 0.5 };
+const stretch = { base: 10_000, size: 8, factor: 4, maxPositions: 8 };
+
+test.each<[call: Called, inputs: ValueType[], attrs: Attributes, result: string]>([
+  [add, [x, f32(16)], {}, "F32[batch,seq,16]"],
+  [mul, [f32(16), x], {}, "F32[batch,seq,16]"],
+  [silu, [x], {}, "F32[batch,seq,16]"],
+  [linear, [x, f32(5, 16)], {}, "F32[batch,seq,5]"],
+  [linearBias, [x, f32(5, 16), f32(5)], {}, "F32[batch,seq,5]"],
+  [embedding, [tokens, f32(7, 16)], {}, "F32[batch,seq,16]"],
+  [gram, [x], {}, "F32[16,16]"],
+  [rmsNorm, [x, f32(16)], { eps: 1e-6 }, "F32[batch,seq,16]"],
+  [positionIds, [tokens], {}, "I64[1,seq]"],
+  [onesLike, [tokens], {}, "I64[batch,seq]"],
+  [causalMask, [tokens], { window: null }, "BOOL[batch,1,seq,seq]"],
+  [attention, [x, f32("batch", "seq", 8), f32("batch", "seq", 8), mask], heads, "F32[batch,seq,16]"],
+  [rotaryTable, [i64(1, "seq"), f32(4)], { scaling: 1 }, "(F32[1,seq,4], F32[1,seq,4])"],
+  [rotate, [x, f32(1, "seq", 4), f32(1, "seq", 4)], { heads: 2 }, "F32[batch,seq,16]"],
+  [selectFrequencies, [i64(1, "seq"), f32(4), f32(4)], { beyond: 8 }, "F32[4]"],
+  [dynamicFrequencies, [i64(1, "seq")], stretch, "F32[4]"],
+  [nextTokenLoss, [f32("batch", "seq", 11), tokens], {}, "F32[batch,seq-1,1]"],
+])("dimensions with a name stay as they are: case %#", ({ operator }, inputs, attrs, result) => {
+  expect(formatType(operator.infer(inputs, attrs))).toBe(result);
+});
+
+test.each<[message: string, call: Called, inputs: ValueType[], attrs: Attributes]>([
+  ["add: input F32[2], expected shapes that broadcast with F32[3].", add, [f32(2), f32(3)], {}],
+  ["mul: input F32[2], expected shapes that broadcast with F32[3].", mul, [f32(2), f32(3)], {}],
+  ["silu: input 0 is a tuple, expected one tensor. Unpack it first.", silu, [{ elements: [x, x] }], {}],
+  ["linear: input F32[batch,seq,16], expected 8 columns, as the weight F32[5,8].", linear, [x, f32(5, 8)], {}],
+  ["linear: input F32[2,width], expected a last dimension of fixed size.", linear, [f32(2, "width"), f32(5, 8)], {}],
+  [
+    "linear_bias: input F32[batch,seq,16], expected 8 columns, as the weight F32[5,8].",
+    linearBias,
+    [x, f32(5, 8), f32(5)],
+    {},
+  ],
+  ["linear_bias: input F32[4], expected 5 values.", linearBias, [x, f32(5, 16), f32(4)], {}],
+  ["embedding: input F32[batch,seq,16], expected indices in I64.", embedding, [x, f32(7, 16)], {}],
+  ["embedding: input F32[7], expected a table of shape [entries, width].", embedding, [tokens, f32(7)], {}],
+  ["gram: input F32[batch,width], expected a last dimension of fixed size.", gram, [f32("batch", "width")], {}],
+  ["gram: input F32[], expected a last dimension of fixed size.", gram, [f32()], {}],
+  ["rms_norm: input F32[8], expected 16 values.", rmsNorm, [x, f32(8)], { eps: 1e-6 }],
+  ["position_ids: input I64[seq], expected I64[batch,seq].", positionIds, [i64("seq")], {}],
+  ["ones_like: input F32[2,3], expected I64[batch,seq].", onesLike, [f32(2, 3)], {}],
+  [
+    "causal_mask: input I64[batch,1,seq,seq], expected I64[batch,seq].",
+    causalMask,
+    [i64("batch", 1, "seq", "seq")],
+    {},
+  ],
+  [
+    "attention: input F32[batch,seq,18], expected shape [batch, seq, columns] with equally many columns for each of 4 heads.",
+    attention,
+    [f32("batch", "seq", 18), x, x, mask],
+    heads,
+  ],
+  ["attention: input F32[batch,seq,16], expected 2 heads of 4 columns.", attention, [x, x, x, mask], heads],
+  [
+    "attention: input F32[batch,seq,16], expected 8 columns, as k.",
+    attention,
+    [x, f32("batch", "seq", 8), x, mask],
+    heads,
+  ],
+  ["attention: input I64[batch,seq], expected a mask in BOOL.", attention, [x, x, x, tokens], { ...heads, kvHeads: 4 }],
+  [
+    "rotate: input F32[1,seq,8], expected 4 angles for heads of 8 columns.",
+    rotate,
+    [x, f32(1, "seq", 8), f32(1, "seq", 8)],
+    { heads: 2 },
+  ],
+  [
+    "rotate: input F32[batch,seq,16], expected shape [batch, seq, columns] with equally many columns for each of 3 heads.",
+    rotate,
+    [x, f32(1, "seq", 8), f32(1, "seq", 8)],
+    { heads: 3 },
+  ],
+  [
+    "select_frequencies: input F32[5], expected 4 frequencies.",
+    selectFrequencies,
+    [i64(1, "seq"), f32(4), f32(5)],
+    { beyond: 8 },
+  ],
+  [
+    "rotary_table: input 1 is a tuple, expected one tensor. Unpack it first.",
+    rotaryTable,
+    [tokens, { elements: [] }],
+    { scaling: 1 },
+  ],
+  [
+    "dynamic_frequencies: input 0 is a tuple, expected one tensor. Unpack it first.",
+    dynamicFrequencies,
+    [{ elements: [] }],
+    stretch,
+  ],
+  [
+    "next_token_loss: input F32[batch,seq], expected I64[batch,seq].",
+    nextTokenLoss,
+    [f32("batch", "seq", 11), f32("batch", "seq")],
+    {},
+  ],
+  [
+    "next_token_loss: input F32[seq,11], expected logits of shape [batch, seq, vocabulary].",
+    nextTokenLoss,
+    [f32("seq", 11), tokens],
+    {},
+  ],
+])("%s", (message, { operator }, inputs, attrs) => {
+  expect(() => operator.infer(inputs, attrs)).toThrow(new ShapeError(message));
+});

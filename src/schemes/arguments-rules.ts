@@ -1,0 +1,49 @@
+import type { QuantizationArgs, Strategy } from "./arguments.ts";
+
+/** One contradiction that quantization arguments must not hold; names are those of recipes and config.json. */
+interface ArgsRule {
+  broken(args: QuantizationArgs): boolean;
+  message(args: QuantizationArgs): string;
+}
+
+const GROUPED: readonly Strategy[] = ["group", "tensor_group"];
+const DYNAMIC: readonly Strategy[] = ["token", "tensor", "group", "tensor_group"];
+const hasGroups = ({ groupSize }: QuantizationArgs) => groupSize !== null && groupSize > 0;
+
+/** What arguments must fulfil beyond the type of each field. */
+export const ARGS_RULES: readonly ArgsRule[] = [
+  {
+    broken: ({ type, numBits }) => type === "int" && (numBits < 1 || numBits > 8),
+    message: ({ numBits }) => `num_bits ${numBits}, expected 1 to 8 for type int`,
+  },
+  {
+    broken: ({ type, numBits }) => type === "float" && numBits !== 4 && numBits !== 8,
+    message: ({ numBits }) => `num_bits ${numBits}, expected 4 or 8 for type float`,
+  },
+  {
+    broken: (args) => GROUPED.includes(args.strategy) && !hasGroups(args),
+    message: ({ strategy, groupSize }) => `group_size ${groupSize}, expected a positive one for strategy ${strategy}`,
+  },
+  {
+    broken: (args) => hasGroups(args) && !GROUPED.includes(args.strategy),
+    message: ({ strategy, groupSize }) => `strategy ${strategy} with group_size ${groupSize}, expected strategy group`,
+  },
+  {
+    broken: ({ strategy, blockStructure }) => (strategy === "block") !== (blockStructure !== null),
+    message: ({ strategy, blockStructure }) =>
+      `strategy ${strategy} with block_structure ${JSON.stringify(blockStructure)}, expected both or neither`,
+  },
+  {
+    broken: ({ strategy, dynamic }) => strategy === "token" && !dynamic,
+    message: () => "strategy token with dynamic false, expected dynamic true",
+  },
+  {
+    broken: ({ strategy, dynamic }) => dynamic !== false && !DYNAMIC.includes(strategy),
+    message: ({ strategy, dynamic }) =>
+      `dynamic ${dynamic} with strategy ${strategy}, expected one of ${DYNAMIC.join(", ")}`,
+  },
+  {
+    broken: ({ strategy, dynamic }) => dynamic === "local" && strategy !== "tensor_group",
+    message: ({ strategy }) => `dynamic local with strategy ${strategy}, expected strategy tensor_group`,
+  },
+];

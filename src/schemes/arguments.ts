@@ -1,0 +1,40 @@
+import { RecipeError } from "../errors.ts";
+
+/** Which elements share one scale. */
+export type Strategy = (typeof STRATEGIES)[number];
+
+/** Every strategy of compressed-tensors, those for activations alone included. */
+export const STRATEGIES = ["tensor", "channel", "group", "block", "token", "tensor_group", "attn_head"] as const;
+
+/** How one kind of tensor (weights, inputs or outputs of a module) is quantized; fields as in compressed-tensors. */
+export interface QuantizationArgs {
+  /** Bits of one code: 1 to 8 for `int`, 4 or 8 for `float`. */
+  readonly numBits: number;
+  /** `float` is E4M3FN at 8 bits, E2M1 at 4. */
+  readonly type: "int" | "float";
+  /** Whether zero is code 0; otherwise every scale has a zero point. */
+  readonly symmetric: boolean;
+  readonly strategy: Strategy;
+  /** Columns that share one scale, for strategy `group` and `tensor_group`; -1 asks for `channel`. */
+  readonly groupSize: number | null;
+  /** Rows and columns that share one scale, for strategy `block`. */
+  readonly blockStructure: readonly [rows: number, columns: number] | null;
+  /** Whether scales are found at run time; `local` only those below a stored global scale. */
+  readonly dynamic: boolean | "local";
+  /** GPTQ visits columns by falling importance; `static` is another spelling of `weight`. */
+  readonly actorder: "weight" | "static" | null;
+  /** Dtype of the stored scale where it is not the weight's, such as `torch.uint8`. */
+  readonly scaleDtype: string | null;
+  /** Dtype of the zero point, null where `symmetric`. */
+  readonly zpDtype: string | null;
+  /** Name of the observer that finds each scale's range; null is the default one. */
+  readonly observer: string | null;
+  readonly observerKwargs: Readonly<Record<string, unknown>>;
+}
+
+/** The smallest and the largest code of integer arguments: −2^(b−1) and 2^(b−1) − 1. */
+export function integerRange({ type, numBits }: QuantizationArgs): { min: number; max: number } {
+  if (type !== "int") throw new RecipeError(`weights: type ${type} is not supported yet, expected int.`);
+  const half = 2 ** (numBits - 1);
+  return { min: -half, max: half - 1 };
+}

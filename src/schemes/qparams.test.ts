@@ -1,0 +1,42 @@
+import { expect, test } from "vitest";
+import { goldenTables } from "../../test/compressed-tensors.ts";
+import { toFloat32 } from "../tensor/convert.ts";
+import type { FloatDType } from "../tensor/dtype.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { completeArgs } from "./arguments-schema.ts";
+import { computeQParams } from "./qparams.ts";
+
+const DTYPES = { float32: "F32", bfloat16: "BF16", float16: "F16" } as const satisfies Record<string, FloatDType>;
+
+const goldens = goldenTables.qparams.map(({ args, dtype, ...golden }) => {
+  const kind = args.symmetric === false ? "asymmetric" : "symmetric";
+  return { title: `${args.num_bits} bits, ${kind}, ${dtype}`, args, dtype: DTYPES[dtype], ...golden };
+});
+
+test.each(goldens)("scales and zero points equal the reference's: $title", ({ args, dtype, min, max, ...golden }) => {
+  const complete = completeArgs({ numBits: args.num_bits, strategy: "channel", symmetric: args.symmetric });
+  const { scale, zeroPoint } = computeQParams({ min: fromBits(min), max: fromBits(max) }, complete, dtype);
+  expect(scale.dtype).toBe(dtype);
+  expect(toFloat32(scale).data).toEqual(fromBits(golden.scale).data);
+  if (complete.symmetric) expect(zeroPoint).toBeUndefined();
+  else expect(Array.from(zeroPoint?.data ?? [])).toEqual(golden.zero_point);
+});
+
+test("a scale of zero becomes the smallest step of its dtype", () => {
+  const zeros = { min: Tensor.zeros("F32", [1]), max: Tensor.zeros("F32", [1]) };
+  const args = completeArgs({ numBits: 4, symmetric: false });
+  const found = (["F32", "BF16", "F16"] as const).map((dtype) => computeQParams(zeros, args, dtype));
+  expect(found.map(({ scale }) => toFloat32(scale).data[0])).toEqual([2 ** -23, 2 ** -7, 2 ** -10]);
+  expect(found.map(({ zeroPoint }) => zeroPoint?.data[0])).toEqual([0, 0, 0]);
+});
+
+test("a minimum and maximum of unequal shapes are refused", () => {
+  expect(() =>
+    computeQParams({ min: Tensor.zeros("F32", [1]), max: Tensor.zeros("F32", [2]) }, completeArgs({}), "F32"),
+  ).toThrow("range: min has shape [1], expected [2] as max has.");
+});
+
+function fromBits(bits: string[]): Tensor<"F32"> {
+  const words = Uint32Array.from(bits, (hex) => Number.parseInt(hex, 16));
+  return new Tensor("F32", [words.length, 1], new Float32Array(words.buffer));
+}

@@ -1,0 +1,35 @@
+import { concatenateRows } from "../tensor/concatenate.ts";
+import type { Batch } from "./intermediates.ts";
+
+/** Tokens in one run: enough for matrix products at full speed, few enough for small intermediates. */
+const TOKENS_PER_RUN = 2048;
+
+/**
+ * Puts neighbouring batches of equal length together, so that one run does more work. Sums over all batches, and so what
+ * is calibrated, stay the same up to rounding.
+ */
+export function packBatches(batches: readonly Batch[], tokensPerRun = TOKENS_PER_RUN): Batch[] {
+  const groups: Batch[][] = [];
+  for (const batch of batches) {
+    const group = groups.at(-1);
+    const tokens = tokensIn(batch) + (group?.reduce((sum, member) => sum + tokensIn(member), 0) ?? 0);
+    if (group && lengthOf(group[0]) === lengthOf(batch) && tokens <= tokensPerRun) group.push(batch);
+    else groups.push([batch]);
+  }
+  return groups.map(joinBatches);
+}
+
+function joinBatches(group: readonly Batch[]): Batch {
+  if (group.length === 1) return group[0];
+  const names = Object.keys(group[0]);
+  return Object.fromEntries(names.map((name) => [name, concatenateRows(group.map((batch) => batch[name]))]));
+}
+
+function lengthOf(batch: Batch): number {
+  return Object.values(batch)[0].shape[1];
+}
+
+function tokensIn(batch: Batch): number {
+  const [rows, length] = Object.values(batch)[0].shape;
+  return rows * length;
+}

@@ -1,0 +1,104 @@
+import { ExecutionError } from "../errors.ts";
+import { Graph } from "../fx/graph.ts";
+import type { Node } from "../fx/node.ts";
+import type { Module } from "../nn/module.ts";
+import type { Value } from "../runtime/executable.ts";
+import { elementCount, Tensor } from "../tensor/tensor.ts";
+import type { DispatchedModel } from "./dispatch.ts";
+import type { Batch } from "./intermediates.ts";
+import { Subgraph } from "./subgraph.ts";
+
+export interface SelfCheckOptions {
+  /** Bytes of weights that may be in memory at once; with more, only the first three subgraphs are compared. */
+  readonly memoryBudget?: number;
+}
+
+/** How far a value may be off, relative to its largest magnitude: rounding in another order of operations. */
+const TOLERANCE = 1e-4;
+const DEFAULT_BUDGET = 256 * 2 ** 20;
+/** Rows and tokens that are enough to see a difference. */
+const SAMPLE = [1, 32];
+
+/**
+ * Runs the subgraphs on one sample, one after another and as one graph, and compares what comes out.
+ *
+ * @throws ExecutionError naming the value that differs
+ */
+export async function selfCheck(
+  subgraphs: readonly Subgraph[],
+  dispatched: DispatchedModel,
+  batch: Batch,
+  { memoryBudget = DEFAULT_BUDGET }: SelfCheckOptions = {},
+): Promise<void> {
+  const fits = parameterBytes(dispatched.model) <= memoryBudget;
+  const checked = fits ? subgraphs : subgraphs.slice(0, 3);
+  const sample = Object.fromEntries(Object.entries(batch).map(([name, tensor]) => [name, crop(tensor, SAMPLE)]));
+  const expected = await mergeSubgraphs(checked).forward(dispatched, sample);
+  dispatched.weights.releaseAll();
+  const values: Record<string, Value> = { ...sample };
+  for (const subgraph of checked) {
+    const inputs = Object.fromEntries([...subgraph.inputNames].map((name) => [name, values[name]]));
+    Object.assign(values, await subgraph.forward(dispatched, inputs));
+    dispatched.weights.releaseAll();
+  }
+  for (const [name, value] of Object.entries(expected)) compare(name, values[name], value);
+}
+
+/** The subgraphs as one, which returns what the last of them returns. */
+export function mergeSubgraphs(subgraphs: readonly Subgraph[]): Subgraph {
+  const graph = new Graph();
+  const values = new Map<string, Node>();
+  for (const [index, subgraph] of subgraphs.entries()) {
+    const copies = new Map<Node, Node>();
+    const copyOf = (node: Node) => copies.get(node) as Node;
+    for (const node of subgraph.graph.nodes) {
+      if (node.op === "output") {
+        const outputs = [...subgraph.graph.outputs].map(([name, output]) => [name, copyOf(output)] as const);
+        for (const [name, output] of outputs) values.set(name, output);
+        if (index === subgraphs.length - 1) graph.output(Object.fromEntries(outputs));
+      } else if (node.op === "placeholder") {
+        const value = values.get(node.name) ?? graph.placeholder(node.name, node.type);
+        values.set(node.name, value);
+        copies.set(node, value);
+      } else copies.set(node, graph.copyNode(node, node.inputs.map(copyOf)));
+    }
+  }
+  graph.lint();
+  return new Subgraph(subgraphs[0].root, graph);
+}
+
+function parameterBytes(model: Module): number {
+  return model.namedParameters().reduce((sum, [, { shape }]) => sum + 4 * elementCount(shape), 0);
+}
+
+/** The first rows and columns of a matrix. */
+function crop(tensor: Tensor, limits: readonly number[]): Tensor {
+  const [rows, columns] = tensor.shape.map((size, axis) => Math.min(size, limits[axis]));
+  const cropped = Tensor.zeros(tensor.dtype, [rows, columns]);
+  for (let row = 0; row < rows; row++) {
+    const start = row * tensor.shape[1];
+    cropped.data.set(tensor.data.subarray(start, start + columns) as never, row * columns);
+  }
+  return cropped;
+}
+
+function compare(name: string, found: Value, expected: Value): void {
+  for (const [index, tensor] of [expected].flat().entries()) {
+    const [difference, magnitude] = largestDifference([found].flat()[index] as Tensor, tensor as Tensor);
+    if (difference <= TOLERANCE * magnitude) continue;
+    throw new ExecutionError(
+      `self-check: ${name} differs by ${difference} between the subgraphs in order and as one graph, ` +
+        `expected at most ${TOLERANCE * magnitude}. Do not trust the partition of this model; please report it.`,
+    );
+  }
+}
+
+/** Largest |a − b| (NaN if there is one) and largest |b|. */
+function largestDifference(a: Tensor, b: Tensor): [difference: number, magnitude: number] {
+  let [difference, magnitude] = [0, 0];
+  for (let i = 0; i < b.data.length; i++) {
+    difference = Math.max(difference, Math.abs(Number(a.data[i]) - Number(b.data[i])));
+    magnitude = Math.max(magnitude, Math.abs(Number(b.data[i])));
+  }
+  return [difference, magnitude];
+}

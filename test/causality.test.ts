@@ -1,0 +1,93 @@
+import { describe, expect, test } from "vitest";
+import type { Value } from "../src/runtime/executable.ts";
+import { dispatchForSequential } from "../src/sequential/dispatch.ts";
+import { traceSubgraphs } from "../src/sequential/trace-subgraphs.ts";
+import { Tensor } from "../src/tensor/tensor.ts";
+import { loadFixtureModel, readGoldenLogits } from "./fixture-model.ts";
+import { type Batch, runSequentially, runSubgraphs, runWhole } from "./run-model.ts";
+
+const MODELS = ["llama", "mistral", "qwen2"];
+const SEQ = 12;
+
+describe.each(MODELS)("%s", (name) => {
+  const golden = readGoldenLogits(name);
+  const padded: Batch = {
+    input_ids: golden.get("input_ids") as Tensor,
+    attention_mask: golden.get("attention_mask") as Tensor,
+  };
+  const unpadded: Batch = { input_ids: padded.input_ids };
+
+  test.each([
+    ["padded", padded],
+    ["unpadded", unpadded],
+  ])("the subgraphs of a %s batch give what the whole model gives", async (_, batch) => {
+    const [parts, whole] = [await runSequentially(loadFixtureModel(name), batch), await runWhole(loadFixtureModel(name), batch)];
+    expect(parts).toBeAllClose(whole, { atol: 1e-5 });
+  });
+
+  test.each([
+    ["padded", padded],
+    ["unpadded", unpadded],
+  ])("the layers of a %s batch are masked: a mask that hides nothing gives other logits", async (_, batch) => {
+    const model = loadFixtureModel(name);
+    const subgraphs = traceSubgraphs(model, batch, model.noSplitModules);
+    const dispatched = await dispatchForSequential(model, { device: "cpu" });
+    const masked = await runSubgraphs(subgraphs, dispatched, batch);
+    const open = await runSubgraphs(subgraphs, dispatched, batch, showEverything);
+    expect(changedTokens(masked, open)[0]).toEqual(Array.from({ length: SEQ }, (_, token) => token));
+  });
+
+  test("a token changes no logits before it", async () => {
+    const model = loadFixtureModel(name);
+    const changed = { input_ids: withToken(unpadded.input_ids, 7) };
+    const tokens = changedTokens(await runSequentially(model, unpadded), await runSequentially(model, changed));
+    expect(tokens[0]).toEqual([7, 8, 9, 10, 11]);
+  });
+
+  test("padding changes no logits of the text", async () => {
+    const model = loadFixtureModel(name);
+    const secondText = SEQ;
+    const changed = { ...padded, input_ids: withToken(padded.input_ids, secondText) };
+    const tokens = changedTokens(await runSequentially(model, padded), await runSequentially(model, changed));
+    expect(tokens).toEqual([[], [0]]);
+  });
+});
+
+test("with a sliding window, a token changes logits only as far as the windows of all layers reach", async () => {
+  const model = loadFixtureModel("mistral", { sliding_window: 3 }); // two layers: 2 tokens further each
+  const batch = { input_ids: readGoldenLogits("mistral").get("input_ids") as Tensor };
+  const changed = { input_ids: withToken(batch.input_ids, 2) };
+  const tokens = changedTokens(await runSequentially(model, batch), await runSequentially(model, changed));
+  expect(tokens[0]).toEqual([2, 3, 4, 5, 6]);
+});
+
+/** Makes every key of a mask visible. */
+function showEverything(outputs: Readonly<Record<string, Value>>): Record<string, Value> {
+  return Object.fromEntries(
+    Object.entries(outputs).map(([name, value]) => {
+      if (Array.isArray(value) || !(value as Tensor).is("BOOL")) return [name, value];
+      const { shape, data } = value as Tensor<"BOOL">;
+      return [name, new Tensor("BOOL", shape, new Uint8Array(data.length).fill(1))];
+    }),
+  );
+}
+
+/** `ids` with another token at `index` of the flat data. */
+function withToken({ shape, data }: Tensor, index: number): Tensor<"I64"> {
+  const changed = BigInt64Array.from(data as BigInt64Array);
+  changed[index] = changed[index] === 100n ? 101n : 100n;
+  return new Tensor("I64", shape, changed);
+}
+
+/** For each text of a batch, the tokens whose logits differ by more than rounding. */
+function changedTokens(a: Tensor, b: Tensor): number[][] {
+  const [batch, seq, columns] = a.shape;
+  const differs = (token: number) => {
+    const range = [token * columns, (token + 1) * columns] as const;
+    const others = b.data.slice(...range);
+    return [...a.data.slice(...range)].some((logit, index) => Math.abs(Number(logit) - Number(others[index])) > 1e-4);
+  };
+  return Array.from({ length: batch }, (_, text) =>
+    Array.from({ length: seq }, (_, token) => token).filter((token) => differs(text * seq + token)),
+  );
+}

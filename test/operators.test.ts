@@ -1,0 +1,133 @@
+import { readdirSync } from "node:fs";
+import { expect, test } from "vitest";
+import type { Node } from "../src/fx/node.ts";
+import { tensorTypes } from "../src/fx/types.ts";
+import { add, mul, silu } from "../src/ops/arithmetic.ts";
+import { attention, causalMask, onesLike, positionIds } from "../src/ops/attention.ts";
+import { embedding, gram, linear, linearBias } from "../src/ops/linear.ts";
+import { nextTokenLoss } from "../src/ops/loss.ts";
+import { rmsNorm } from "../src/ops/norm.ts";
+import { dynamicFrequencies, rotaryTable, rotate, selectFrequencies } from "../src/ops/rotary.ts";
+import { Executable } from "../src/runtime/executable.ts";
+import { Runtime } from "../src/runtime/session.ts";
+import type { Tensor } from "../src/tensor/tensor.ts";
+import { readSafetensors } from "./read-safetensors.ts";
+import { traceFunction } from "./trace-function.ts";
+
+const golden = readSafetensors(new URL("./fixtures/ops/ops.safetensors", import.meta.url));
+const runtime = await Runtime.create();
+
+const attend = { heads: 4, kvHeads: 2, scale: 0.5 };
+const stretch = { base: 10_000, size: 8, factor: 4, maxPositions: 8 };
+
+/** Each case of the fixture: what is called on its inputs. */
+const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
+  add,
+  "add.row": add,
+  "add.left": add,
+  "add.integers": add,
+  mul,
+  "mul.column": mul,
+  "mul.both": mul,
+  silu,
+  linear,
+  "linear.matrix": linear,
+  linear_bias: linearBias,
+  embedding,
+  gram,
+  "gram.matrix": gram,
+  rms_norm: (x, weight) => rmsNorm(x, weight, { eps: 1e-5 }),
+  "rms_norm.small": (x, weight) => rmsNorm(x, weight, { eps: 1e-2 }),
+  position_ids: positionIds,
+  ones_like: onesLike,
+  causal_mask: (mask) => causalMask(mask, { window: null }),
+  "causal_mask.padded": (mask) => causalMask(mask, { window: null }),
+  "causal_mask.window1": (mask) => causalMask(mask, { window: 1 }),
+  "causal_mask.window3": (mask) => causalMask(mask, { window: 3 }),
+  "causal_mask.window100": (mask) => causalMask(mask, { window: 100 }),
+  attention: (q, k, v, mask) => attention(q, k, v, mask, attend),
+  "attention.padded": (q, k, v, mask) => attention(q, k, v, mask, attend),
+  "attention.window": (q, k, v, mask) => attention(q, k, v, mask, attend),
+  "attention.scale": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, scale: 0.125 }),
+  "attention.heads": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, kvHeads: 4 }),
+  "attention.one": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, kvHeads: 1 }),
+  rotary_table: (positions, frequency) => rotaryTable(positions, frequency, { scaling: 1 }),
+  "rotary_table.rows": (positions, frequency) => rotaryTable(positions, frequency, { scaling: 1 }),
+  "rotary_table.scaled": (positions, frequency) => rotaryTable(positions, frequency, { scaling: 1.25 }),
+  rotate: (x, cos, sin) => rotate(x, cos, sin, { heads: 2 }),
+  "rotate.key": (x, cos, sin) => rotate(x, cos, sin, { heads: 1 }),
+  "rotate.rows": (x, cos, sin) => rotate(x, cos, sin, { heads: 2 }),
+  "rotate.rows.key": (x, cos, sin) => rotate(x, cos, sin, { heads: 1 }),
+  "select_frequencies.short": (positions, short, long) => selectFrequencies(positions, short, long, { beyond: 5 }),
+  "select_frequencies.long": (positions, short, long) => selectFrequencies(positions, short, long, { beyond: 5 }),
+  "dynamic_frequencies.short": (positions) => dynamicFrequencies(positions, stretch),
+  "dynamic_frequencies.long": (positions) => dynamicFrequencies(positions, stretch),
+  next_token_loss: nextTokenLoss,
+};
+
+test.each(Object.keys(CASES))("%s gives what PyTorch gives", async (name) => {
+  const inputs = tensorsOf(name, "in");
+  const graph = traceFunction(CASES[name], inputs);
+  const executable = await Executable.compile(graph, runtime);
+  const outputs = Object.values(await executable.run(inputs, noParameters)).flat();
+
+  const expected = Object.values(tensorsOf(name, "out"));
+  expect(outputs.map(({ dtype }) => dtype)).toEqual(expected.map(({ dtype }) => dtype));
+  for (const [index, output] of outputs.entries()) {
+    expect(output).toBeAllClose(expected[index], output.is("F32") ? { atol: 1e-6, rtol: 1e-6 } : { atol: 0 });
+  }
+});
+
+test.each(Object.keys(CASES))("the type of %s is the dtype and shape of PyTorch's result", (name) => {
+  const [result] = traceFunction(CASES[name], tensorsOf(name, "in")).outputs.values();
+  const expected = Object.values(tensorsOf(name, "out")).map(({ dtype, shape }) => ({ dtype, shape }));
+  expect(tensorTypes(result.type).map(({ dtype, shape }) => ({ dtype, shape }))).toEqual(expected);
+});
+
+test("a query that sees no key attends to nothing: zeros, where transformers gives an average of all values", async () => {
+  const inputs = tensorsOf("attention.padded", "in");
+  const executable = await Executable.compile(traceFunction(CASES["attention.padded"], inputs), runtime);
+  const [output] = Object.values(await executable.run(inputs, noParameters)).flat();
+  const [batch, seq, columns] = output.shape;
+  const second = output.data.slice((batch - 1) * seq * columns);
+  expect([...second.slice(0, 2 * columns)]).toEqual(new Array(2 * columns).fill(0));
+  expect(second[2 * columns]).not.toBe(0);
+});
+
+test("every case of the fixture is compared", () => {
+  const names = new Set([...golden.keys()].map((key) => key.replace(/\.(in|out)\.\d+$/, "")));
+  expect(Object.keys(CASES).sort()).toEqual([...names].sort());
+});
+
+test("every operator of src/ops has a case", async () => {
+  const tested = Object.entries(CASES).flatMap(([name, body]) =>
+    traceFunction(body, tensorsOf(name, "in")).nodes.map(({ targetName }) => targetName),
+  );
+  const operators = await exportedOperators();
+  expect(operators).toContain("add");
+  expect(operators.filter((name) => !tested.includes(name))).toEqual([]);
+});
+
+const noParameters = { get: (path: string) => Promise.reject(new Error(`${path}: an operator has no parameters`)) };
+
+/** The tensors on one side of a case, named `in0`, `in1`, … in order. */
+function tensorsOf(name: string, side: "in" | "out"): Record<string, Tensor> {
+  const tensors: Record<string, Tensor> = {};
+  for (let index = 0; golden.has(`${name}.${side}.${index}`); index++) {
+    tensors[`${side}${index}`] = golden.get(`${name}.${side}.${index}`) as Tensor;
+  }
+  return tensors;
+}
+
+/** Names of the operators that any file of src/ops exports. */
+async function exportedOperators(): Promise<string[]> {
+  const folder = new URL("../src/ops/", import.meta.url);
+  const files = readdirSync(folder).filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"));
+  const modules: Record<string, unknown>[] = await Promise.all(files.map((file) => import(new URL(file, folder).href)));
+  return modules.flatMap((module) => Object.values(module)).flatMap(operatorName);
+}
+
+function operatorName(exported: unknown): string[] {
+  const { operator } = exported as Partial<typeof add>;
+  return operator ? [operator.name] : [];
+}
