@@ -21,7 +21,10 @@ describe.each(MODELS)("%s", (name) => {
     ["padded", padded],
     ["unpadded", unpadded],
   ])("the subgraphs of a %s batch give what the whole model gives", async (_, batch) => {
-    const [parts, whole] = [await runSequentially(loadFixtureModel(name), batch), await runWhole(loadFixtureModel(name), batch)];
+    const [parts, whole] = [
+      await runSequentially(loadFixtureModel(name), batch),
+      await runWhole(loadFixtureModel(name), batch),
+    ];
     expect(parts).toBeAllClose(whole, { atol: 1e-5 });
   });
 

@@ -21,7 +21,7 @@ export function loadFixtureModel(name: string, changes: Readonly<Record<string, 
     if (parameter instanceof Buffer) continue;
     const tensor = tensors.get(path);
     if (!tensor) throw new CheckpointError(`${name}: no tensor ${path}, expected one for every parameter.`);
-    parameter.source = { name: path, dtype: tensor.dtype, read: async () => tensor };
+    parameter.source = { name: path, dtype: tensor.dtype, shape: tensor.shape, read: async () => tensor };
   }
   return model;
 }

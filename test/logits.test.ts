@@ -18,19 +18,36 @@ describe.each(MODELS)("%s", (name) => {
     expectLogits(await runWhole(loadFixtureModel(name), unpadded), tensor("logits_unpadded"), unpadded);
   });
 
-  test.each([1, 2])("run by %i targets at a time, the logits of a padded batch are the same", async (targetsPerSubgraph) => {
-    const logits = await runSequentially(loadFixtureModel(name), padded, { targetsPerSubgraph });
-    expectLogits(logits, tensor("logits"), padded);
-  });
+  test.each([1, 2])(
+    "run by %i targets at a time, the logits of a padded batch are the same",
+    async (targetsPerSubgraph) => {
+      const logits = await runSequentially(loadFixtureModel(name), padded, { targetsPerSubgraph });
+      expectLogits(logits, tensor("logits"), padded);
+    },
+  );
 
-  test.each([1, 2])("run by %i targets at a time, the logits without a mask are the same", async (targetsPerSubgraph) => {
-    const logits = await runSequentially(loadFixtureModel(name), unpadded, { targetsPerSubgraph });
-    expectLogits(logits, tensor("logits_unpadded"), unpadded);
-  });
+  test.each([1, 2])(
+    "run by %i targets at a time, the logits without a mask are the same",
+    async (targetsPerSubgraph) => {
+      const logits = await runSequentially(loadFixtureModel(name), unpadded, { targetsPerSubgraph });
+      expectLogits(logits, tensor("logits_unpadded"), unpadded);
+    },
+  );
 
   test("run in parts that end with their target, the logits are the same", async () => {
     const logits = await runSequentially(loadFixtureModel(name), padded, { boundary: "target-closes" });
     expectLogits(logits, tensor("logits"), padded);
+  });
+
+  test("position ids that are given count as those that follow from the text", async () => {
+    const model = loadFixtureModel(name);
+    const positions = (shift: bigint) => BigInt64Array.from({ length: 24 }, (_, index) => BigInt(index % 12) + shift);
+    const at = (shift: bigint): Batch => ({
+      ...padded,
+      position_ids: new Tensor("I64", [2, 12], positions(shift)),
+    });
+    expectLogits(await runSequentially(model, at(0n)), tensor("logits"), padded);
+    expectLogits(await runSequentially(model, at(5n)), tensor("logits"), padded); // angles are relative
   });
 
   function tensor(key: string): Tensor {

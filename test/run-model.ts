@@ -41,7 +41,8 @@ export async function runSubgraphs(
   const values = new Map<string, Value>(Object.entries(batch));
   for (const subgraph of subgraphs) {
     const inputs = Object.fromEntries([...subgraph.inputNames].map((name) => [name, values.get(name) as Value]));
-    for (const [name, value] of Object.entries(intercept(await subgraph.forward(model, inputs)))) values.set(name, value);
+    for (const [name, value] of Object.entries(intercept(await subgraph.forward(model, inputs))))
+      values.set(name, value);
     for (const name of subgraph.consumedNames) values.delete(name);
   }
   return values.get("logits") as Tensor;

@@ -12,15 +12,18 @@ test.each<[name: string, changes: Record<string, unknown>, layers: number, sessi
   ["llama", {}, 5, 1],
   ["mistral", {}, 5, 1],
   ["qwen2", qwen2, 5, 1], // a window is an input, so layers with and without one are alike
-])("%s: decoder layers of one shape share a compiled session: case %#", async (name, changes, num_hidden_layers, sessions) => {
-  const model = createModel({ ...readFixtureConfig(name), ...changes, num_hidden_layers });
-  const dispatched = await dispatchForSequential(model, { device: "cpu" });
-  const sample = { input_ids: { dtype: "I64", shape: [1, 4] } } as const;
-  const parts = traceSubgraphs(model, sample, model.noSplitModules, [], { boundary: "target-closes" });
-  const layers = parts.slice(1, -1); // the first also embeds, the last is norm and head
-  expect(layers).toHaveLength(num_hidden_layers - 1);
+])(
+  "%s: decoder layers of one shape share a compiled session: case %#",
+  async (name, changes, num_hidden_layers, sessions) => {
+    const model = createModel({ ...readFixtureConfig(name), ...changes, num_hidden_layers });
+    const dispatched = await dispatchForSequential(model, { device: "cpu" });
+    const sample = { input_ids: { dtype: "I64", shape: [1, 4] } } as const;
+    const parts = traceSubgraphs(model, sample, model.noSplitModules, [], { boundary: "target-closes" });
+    const layers = parts.slice(1, -1); // the first also embeds, the last is norm and head
+    expect(layers).toHaveLength(num_hidden_layers - 1);
 
-  const before = dispatched.runtime.sessionCount;
-  for (const layer of layers) await CompiledGraph.compile(layer, dispatched);
-  expect(dispatched.runtime.sessionCount - before).toBe(sessions);
-});
+    const before = dispatched.runtime.sessionCount;
+    for (const layer of layers) await CompiledGraph.compile(layer, dispatched);
+    expect(dispatched.runtime.sessionCount - before).toBe(sessions);
+  },
+);

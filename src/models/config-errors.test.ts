@@ -1,0 +1,79 @@
+import { describe, expect, test } from "vitest";
+import { ConfigError } from "../errors.ts";
+import { createModel, MODEL_FAMILIES } from "./registry.ts";
+
+const config = {
+  vocab_size: 32,
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+};
+
+const noNumber = (received: string) => `Invalid input: expected number, received ${received}`;
+
+describe.each(MODEL_FAMILIES.map(({ modelType }) => modelType))("%s", (model_type) => {
+  test.each<[changes: Record<string, unknown>, problem: string]>([
+    [{ hidden_size: undefined }, `hidden_size: ${noNumber("undefined")}`],
+    [
+      { vocab_size: undefined, num_hidden_layers: null },
+      `vocab_size: ${noNumber("undefined")}; num_hidden_layers: ${noNumber("null")}`,
+    ],
+    [{ hidden_size: "16" }, `hidden_size: ${noNumber("string")}`],
+    [{ hidden_size: 16.5 }, "hidden_size: Invalid input: expected int, received number"],
+    [{ hidden_size: -16 }, "hidden_size: Too small: expected number to be >0"],
+    [{ intermediate_size: 0 }, "intermediate_size: Too small: expected number to be >0"],
+    [{ vocab_size: 2 ** 40 }, "vocab_size: Too big: expected number to be <=2147483648"],
+    [{ rms_norm_eps: 0 }, "rms_norm_eps: Too small: expected number to be >0"],
+    [{ hidden_act: "gelu" }, 'hidden_act: Invalid input: expected "silu"'],
+    [{ tie_word_embeddings: "yes" }, "tie_word_embeddings: Invalid input: expected boolean, received string"],
+    [{ hidden_size: 18 }, "hidden_size: 18, expected a multiple of num_attention_heads 4"],
+    [{ num_key_value_heads: 3 }, "num_attention_heads: 4, expected a multiple of num_key_value_heads 3"],
+    [{ num_key_value_heads: 8 }, "num_attention_heads: 4, expected a multiple of num_key_value_heads 8"],
+    [{ head_dim: 5 }, "head_dim: 5, expected an even number"],
+    [{ hidden_size: 12 }, "head_dim: 3, expected an even number"],
+    [
+      { rope_scaling: { type: "spiral" } },
+      'rope_parameters.rope_type: "spiral", expected one of: default, linear, dynamic, llama3, yarn, longrope',
+    ],
+    [{ rope_scaling: { type: "linear" } }, `rope_parameters.factor: ${noNumber("undefined")}`],
+    [{ rope_theta: "big" }, `rope_parameters.rope_theta: ${noNumber("string")}`],
+  ])("%o is an error that names the key", (changes, problem) => {
+    expect(() => createModel({ model_type, ...config, ...changes }, { where: "tiny/config.json" })).toThrow(
+      new ConfigError(`tiny/config.json: ${problem}. Correct these values.`),
+    );
+  });
+
+  test("heads of another size than their share of the hidden size are allowed", () => {
+    const model = createModel({ model_type, ...config, hidden_size: 18, head_dim: 8 });
+    const shapes = new Map(model.namedParameters().map(([path, { shape }]) => [path, shape]));
+    expect(shapes.get("model.layers.0.self_attn.q_proj.weight")).toEqual([32, 18]);
+    expect(shapes.get("model.layers.0.self_attn.k_proj.weight")).toEqual([16, 18]);
+    expect(shapes.get("model.layers.0.self_attn.o_proj.weight")).toEqual([18, 32]);
+  });
+});
+
+test("a model_type that is not known is an error that lists the known ones", () => {
+  const known = MODEL_FAMILIES.map(({ modelType }) => modelType).join(", ");
+  expect(() => createModel({ ...config, model_type: "bert" })).toThrow(
+    new ConfigError(`config.json: model_type "bert", expected one of: ${known}.`),
+  );
+  expect(() => createModel(config)).toThrow(
+    new ConfigError(`config.json: model_type undefined, expected one of: ${known}.`),
+  );
+});
+
+test("Qwen2's layer_types must name every layer", () => {
+  expect(() => createModel({ ...config, model_type: "qwen2", layer_types: ["full_attention"] })).toThrow(
+    new ConfigError(
+      "config.json: layer_types: 1 values, expected one for each of num_hidden_layers 2. Correct these values.",
+    ),
+  );
+});
+
+test("Mistral's sliding window is a positive number of tokens", () => {
+  expect(() => createModel({ ...config, model_type: "mistral", sliding_window: 0 })).toThrow(
+    new ConfigError("config.json: sliding_window: Too small: expected number to be >0. Correct these values."),
+  );
+});

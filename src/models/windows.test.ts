@@ -1,0 +1,46 @@
+import { expect, test } from "vitest";
+import type { AttributeValue } from "../fx/node.ts";
+import { Tracer } from "../fx/tracer.ts";
+import { i64 } from "../fx/types.ts";
+import { createModel } from "./registry.ts";
+
+const size = { vocab_size: 32, hidden_size: 16, intermediate_size: 24, num_hidden_layers: 4, num_attention_heads: 4 };
+const sliding = "sliding_attention";
+const full = "full_attention";
+
+test("every layer of a Llama sees the whole text", () => {
+  expect(windowsOf({ model_type: "llama", sliding_window: 8 })).toEqual([null, null, null, null]);
+});
+
+test.each<[changes: Record<string, unknown>, window: number | null]>([
+  [{}, 4096],
+  [{ sliding_window: 8 }, 8],
+  [{ sliding_window: null }, null],
+])("all layers of a Mistral with %o have one window", (changes, window) => {
+  expect(windowsOf({ model_type: "mistral", ...changes })).toEqual([window, window, window, window]);
+});
+
+test.each<[changes: Record<string, unknown>, windows: (number | null)[]]>([
+  [{}, [null, null, null, null]],
+  [{ sliding_window: 8 }, [null, null, null, null]],
+  [{ sliding_window: 8, max_window_layers: 0 }, [null, null, null, null]],
+  [{ sliding_window: 8, layer_types: [sliding, full, full, full] }, [null, null, null, null]],
+  [{ use_sliding_window: true, sliding_window: 8 }, [null, null, null, null]], // max_window_layers is 28
+  [{ use_sliding_window: true, sliding_window: 8, max_window_layers: 2 }, [null, null, 8, 8]],
+  [{ use_sliding_window: true, max_window_layers: 3 }, [null, null, null, 4096]],
+  [{ use_sliding_window: true, sliding_window: null, max_window_layers: 0 }, [null, null, null, null]],
+  [
+    { use_sliding_window: true, sliding_window: 8, max_window_layers: 4, layer_types: [sliding, full, sliding, full] },
+    [8, null, 8, null],
+  ],
+])("layers of a Qwen2 with %o slide where the configuration says so", (changes, windows) => {
+  expect(windowsOf({ model_type: "qwen2", ...changes })).toEqual(windows);
+});
+
+/** The window of the mask that each layer's attention reads. */
+function windowsOf(changes: Record<string, unknown>): AttributeValue[] {
+  const types = { input_ids: i64("batch", "seq") };
+  const constants = { attention_mask: null, position_ids: null, use_cache: false };
+  const graph = new Tracer().trace(createModel({ ...size, ...changes }), types, constants);
+  return graph.nodes.filter(({ targetName }) => targetName === "attention").map(({ inputs }) => inputs[3].attrs.window);
+}
