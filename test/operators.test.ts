@@ -15,7 +15,7 @@ import { readSafetensors } from "./read-safetensors.ts";
 import { traceFunction } from "./trace-function.ts";
 
 const golden = readSafetensors(new URL("./fixtures/ops/ops.safetensors", import.meta.url));
-const runtime = await Runtime.create();
+const runtime = await Runtime.create({ threads: 1 });
 
 const attend = { heads: 4, kvHeads: 2, scale: 0.5 };
 const stretch = { base: 10_000, size: 8, factor: 4, maxPositions: 8 };

@@ -14,7 +14,7 @@ export type Batch = Readonly<Record<string, Tensor>>;
 
 /** Logits of the model traced and compiled as one graph. */
 export async function runWhole(model: CausalLM, batch: Batch): Promise<Tensor> {
-  const { runtime, weights } = await dispatchForSequential(model, { device: "cpu" });
+  const { runtime, weights } = await dispatchForSequential(model, { device: "cpu", threads: 1 });
   const types = Object.fromEntries(Object.keys(batch).map((name) => [name, i64("batch", "seq")]));
   const graph = new Tracer().trace(model, types, populateConcreteArgs(model, batch));
   const { logits } = await (await Executable.compile(graph, runtime)).run(batch, weights);
@@ -24,7 +24,7 @@ export async function runWhole(model: CausalLM, batch: Batch): Promise<Tensor> {
 /** Logits of the model run subgraph by subgraph. */
 export async function runSequentially(model: CausalLM, batch: Batch, options: PartitionOptions = {}): Promise<Tensor> {
   const subgraphs = traceSubgraphs(model, batch, model.noSplitModules, [], options);
-  return runSubgraphs(subgraphs, await dispatchForSequential(model, { device: "cpu" }), batch);
+  return runSubgraphs(subgraphs, await dispatchForSequential(model, { device: "cpu", threads: 1 }), batch);
 }
 
 /**

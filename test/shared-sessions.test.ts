@@ -16,7 +16,7 @@ test.each<[name: string, changes: Record<string, unknown>, layers: number, sessi
   "%s: decoder layers of one shape share a compiled session: case %#",
   async (name, changes, num_hidden_layers, sessions) => {
     const model = createModel({ ...readFixtureConfig(name), ...changes, num_hidden_layers });
-    const dispatched = await dispatchForSequential(model, { device: "cpu" });
+    const dispatched = await dispatchForSequential(model, { device: "cpu", threads: 1 });
     const sample = { input_ids: { dtype: "I64", shape: [1, 4] } } as const;
     const parts = traceSubgraphs(model, sample, model.noSplitModules, [], { boundary: "target-closes" });
     const layers = parts.slice(1, -1); // the first also embeds, the last is norm and head

@@ -11,7 +11,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { Executable, NodeError, type Value } from "./executable.ts";
 import { Runtime } from "./session.ts";
 
-const runtime = await Runtime.create();
+const runtime = await Runtime.create({ threads: 1 });
 const zeros = (...shape: number[]) => Tensor.zeros("F32", shape);
 
 const inputTypes = {

@@ -12,7 +12,7 @@ import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { Executable, type Value } from "./executable.ts";
 import { Runtime } from "./session.ts";
 
-const runtime = await Runtime.create();
+const runtime = await Runtime.create({ threads: 1 });
 
 /** Runs on the CPU in JavaScript: 2x. */
 const twice = wrap(
