@@ -1,0 +1,140 @@
+import { join } from "node:path";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { DataError } from "../errors.ts";
+import type { Row } from "./row.ts";
+import { type RowSource, readRows } from "./rows.ts";
+
+const fixture = (name: string) => join(import.meta.dirname, "../../test/fixtures/data", name);
+
+async function collect(source: RowSource): Promise<Row[]> {
+  const rows: Row[] = [];
+  for await (const row of readRows(source)) rows.push(row);
+  return rows;
+}
+
+/** What reading a file of this name and content gives: its rows, or the message without the folder. */
+async function read(name: string, content: string | Uint8Array): Promise<Row[] | string> {
+  const folder = await temporaryFolder({ [name]: content });
+  return collect(join(folder, name)).catch((error: DataError) => error.message.replace(`${folder}/`, ""));
+}
+
+describe("jsonl", () => {
+  test("a line is a row, blank lines are none, and separators inside a string end no line", async () => {
+    const text = '\uFEFF{"text": "a\u2028b"}\r\n\n  \n{"text": "c", "id": 1}';
+    expect(await read("a.jsonl", text)).toEqual([{ text: "a\u2028b" }, { text: "c", id: 1 }]);
+  });
+
+  test("a broken line is named by its number in the file", async () => {
+    expect(await read("a.jsonl", '{"a": 1}\n\n{"a":\n')).toBe(
+      "a.jsonl:3: not JSON, expected an object. Repair or remove the line.",
+    );
+    expect(await read("a.jsonl", "[1]")).toBe(
+      "a.jsonl:1: not an object, expected one a line. Repair or remove the line.",
+    );
+  });
+
+  test("rows before a broken line can be read, so the file is not read whole", async () => {
+    const line = `${JSON.stringify({ text: "x".repeat(1000) })}\n`;
+    const folder = await temporaryFolder({ "long.jsonl": `${line.repeat(500)}broken` });
+    const rows = readRows(join(folder, "long.jsonl"));
+    expect((await rows.next()).value).toEqual({ text: "x".repeat(1000) });
+    expect((await rows.return(undefined)).done).toBe(true);
+  });
+
+  test("any rows that are written come back, whatever characters they hold", async () => {
+    const rows = fc.array(fc.dictionary(fc.string({ unit: "binary" }), fc.jsonValue()), { maxLength: 5 });
+    await fc.assert(
+      fc.asyncProperty(rows, async (written) => {
+        const text = written.map((row) => JSON.stringify(row)).join("\n");
+        expect(JSON.stringify(await read("a.jsonl", text))).toBe(JSON.stringify(written));
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
+describe("json", () => {
+  test("an array of objects and an object of columns are the same rows", async () => {
+    const rows = [
+      { text: "a", id: 1 },
+      { text: "b", id: 2 },
+    ];
+    expect(await read("a.json", JSON.stringify(rows))).toEqual(rows);
+    expect(await read("a.json", '{"text": ["a", "b"], "id": [1, 2]}')).toEqual(rows);
+    expect(await read("a.json", "{}")).toEqual([]);
+  });
+
+  test.each([
+    ["{", "a.json: not JSON, expected an array of objects. A file of one object a line is .jsonl."],
+    ["3", "a.json: number, expected an array of objects or an object of columns."],
+    ["[{}, 3]", "a.json: row 2 is not an object, expected one."],
+    ['{"text": "a"}', 'a.json: column "text" is not an array, expected one value a row.'],
+    ['{"a": [1], "b": [1, 2]}', 'a.json: column "b" has 2 rows, expected 1.'],
+  ])("%s is refused", async (text, message) => {
+    expect(await read("a.json", text)).toBe(message);
+  });
+});
+
+test("each line of a text file that is not blank is a row", async () => {
+  expect(await read("a.txt", "one\r\n\n  two \n\t\nthree")).toEqual([
+    { text: "one" },
+    { text: "  two " },
+    { text: "three" },
+  ]);
+});
+
+test("a CSV file has a header, and quotes that hold line breaks", async () => {
+  expect(await read("a.csv", '\uFEFFid,text\n1,"a, ""b""\nc"\n\n2,d\n')).toEqual([
+    { id: "1", text: 'a, "b"\nc' },
+    { id: "2", text: "d" },
+  ]);
+  expect(await read("a.csv", "id,text\n1,2,3\n")).toBe(
+    "a.csv:2: Invalid Record Length: columns length is 2, got 3 on line 2.",
+  );
+});
+
+test("a parquet file is read row group by row group, compressed with snappy or gzip", async () => {
+  const texts = ["Call me Ishmael.", null, "Wovon man nicht spre­chen kann … 🐋"];
+  const rows = await collect(fixture("rows-snappy.parquet"));
+  expect(rows.map(({ text }) => text ?? null)).toEqual(texts);
+  expect(rows[2]).toMatchObject({
+    input_ids: [5n, 6n],
+    messages: [
+      { role: "user", content: "a" },
+      { role: "assistant", content: "b" },
+    ],
+  });
+  expect((await collect(fixture("rows-gzip.parquet"))).map(({ text }) => text ?? null)).toEqual(texts);
+});
+
+test("rows at hand are passed on, from arrays and from generators", async () => {
+  async function* generate() {
+    yield { text: "a" };
+  }
+  expect(await collect([{ text: "a" }])).toEqual([{ text: "a" }]);
+  expect(await collect(generate())).toEqual([{ text: "a" }]);
+});
+
+test("a file that is missing, or of an unknown kind, is refused", async () => {
+  await expect(collect("nowhere/rows.jsonl")).rejects.toThrow(
+    new DataError("nowhere/rows.jsonl: no such file, expected a data set."),
+  );
+  expect(await read("a.arrow", "")).toBe(
+    "a.arrow: extension .arrow, expected one of .jsonl, .json, .txt, .csv, .parquet.",
+  );
+});
+
+test("whatever a file holds, reading it ends in rows or in a DataError", async () => {
+  const kinds = fc.constantFrom("a.jsonl", "a.json", "a.txt", "a.csv", "a.parquet");
+  const content = fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.string().map(Buffer.from), fc.json().map(Buffer.from));
+  await fc.assert(
+    fc.asyncProperty(kinds, content, async (name, bytes) => {
+      const folder = await temporaryFolder({ [name]: bytes });
+      const outcome = await collect(join(folder, name)).catch((error: unknown) => error);
+      expect(Array.isArray(outcome) || outcome instanceof DataError).toBe(true);
+    }),
+    { numRuns: 150 },
+  );
+});
