@@ -64,7 +64,7 @@ function subtractOne(a: usize, n: usize, start: usize, width: usize, i: usize, j
   store<f64>(place, load<f64>(place) - dot(at(a, n, i, start), at(a, n, j, start), width));
 }
 
-/** Two rows and two columns at once: four products from four loads. */
+/** Two rows and two columns at once: four products from four loads. `width` is even: only the last block's may be odd. */
 function subtractTile(a: usize, n: usize, start: usize, width: usize, i: usize, j: usize): void {
   const x0 = at(a, n, i, start);
   const x1 = at(a, n, i + 1, start);
@@ -74,8 +74,7 @@ function subtractTile(a: usize, n: usize, start: usize, width: usize, i: usize, 
   let s01 = f64x2.splat(0);
   let s10 = f64x2.splat(0);
   let s11 = f64x2.splat(0);
-  let p: usize = 0;
-  for (; p + 2 <= width; p += 2) {
+  for (let p: usize = 0; p < width; p += 2) {
     const u0 = v128.load(x0 + (p << 3));
     const u1 = v128.load(x1 + (p << 3));
     const v0 = v128.load(y0 + (p << 3));
@@ -85,20 +84,10 @@ function subtractTile(a: usize, n: usize, start: usize, width: usize, i: usize, 
     s10 = f64x2.add(s10, f64x2.mul(u1, v0));
     s11 = f64x2.add(s11, f64x2.mul(u1, v1));
   }
-  let r00 = f64x2.extract_lane(s00, 0) + f64x2.extract_lane(s00, 1);
-  let r01 = f64x2.extract_lane(s01, 0) + f64x2.extract_lane(s01, 1);
-  let r10 = f64x2.extract_lane(s10, 0) + f64x2.extract_lane(s10, 1);
-  let r11 = f64x2.extract_lane(s11, 0) + f64x2.extract_lane(s11, 1);
-  if (p < width) {
-    const u0 = load<f64>(x0 + (p << 3));
-    const u1 = load<f64>(x1 + (p << 3));
-    const v0 = load<f64>(y0 + (p << 3));
-    const v1 = load<f64>(y1 + (p << 3));
-    r00 += u0 * v0;
-    r01 += u0 * v1;
-    r10 += u1 * v0;
-    r11 += u1 * v1;
-  }
+  const r00 = f64x2.extract_lane(s00, 0) + f64x2.extract_lane(s00, 1);
+  const r01 = f64x2.extract_lane(s01, 0) + f64x2.extract_lane(s01, 1);
+  const r10 = f64x2.extract_lane(s10, 0) + f64x2.extract_lane(s10, 1);
+  const r11 = f64x2.extract_lane(s11, 0) + f64x2.extract_lane(s11, 1);
   const upper = at(a, n, i, j);
   const lower = at(a, n, i + 1, j);
   store<f64>(upper, load<f64>(upper) - r00);

@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import { randomHessian, randomValues } from "../../test/gptq-reference.ts";
+import { KernelPool } from "./pool.ts";
+import type { ColumnProblem } from "./round-columns.ts";
+
+const COLUMNS = 96;
+const hessian = randomHessian(COLUMNS, 1);
+
+function problem(rows: number): ColumnProblem {
+  return {
+    weight: randomValues(rows * COLUMNS, rows),
+    scale: new Float32Array(rows).fill(1 / 8),
+    groupOfColumn: new Int32Array(COLUMNS),
+    order: Int32Array.from({ length: COLUMNS }, (_, column) => column),
+    numBits: 4,
+  };
+}
+
+test("concurrent calls give what calls one after another give", async () => {
+  const pool = await KernelPool.create({ threads: 2 });
+  const problems = [70, 5, 33].map(problem);
+  const together = await Promise.all(problems.map((each) => pool.roundColumns(hessian, [each])));
+  for (const [index, each] of problems.entries()) {
+    expect(await pool.roundColumns(hessian, [each])).toEqual(together[index]);
+  }
+  await pool.close();
+});
+
+test("a call after one without a result works", async () => {
+  const pool = await KernelPool.create({ threads: 1 });
+  const indefinite = hessian.map((value) => -value);
+  const results = await Promise.all([pool.roundColumns(indefinite, [problem(1)]), pool.roundColumns(hessian, [])]);
+  expect(results).toEqual([undefined, []]);
+  await pool.close();
+});
+
+test("closing waits for the call that runs and refuses later ones", async () => {
+  const pool = await KernelPool.create({ threads: 2 });
+  const running = pool.roundColumns(hessian, [problem(8)]);
+  await pool.close();
+  expect(await running).toHaveLength(1);
+  await expect(pool.roundColumns(hessian, [])).rejects.toThrow("kernels: the threads are stopped");
+});
