@@ -1,1 +1,74 @@
-export { LayerwiseError } from "./errors.ts";
+// The public names, in the order in which data flows.
+
+export { Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
+export { resolveModel } from "./checkpoint/hub.ts";
+export { type CalibrationData, type CalibrationOptions, loadCalibrationData } from "./data/calibration.ts";
+export { loadEvaluationWindows } from "./data/evaluation.ts";
+export { loadTokenizer, type Tokenizer } from "./data/tokenizer.ts";
+export {
+  CheckpointError,
+  CompressionError,
+  ConfigError,
+  DataError,
+  ExecutionError,
+  LayerwiseError,
+  RecipeError,
+  ShapeError,
+  TraceError,
+} from "./errors.ts";
+export { type EvaluationSettings, evaluate } from "./evaluate/evaluate.ts";
+export { evaluatePerplexity, type Perplexity } from "./evaluate/perplexity.ts";
+export { bindCheckpoint } from "./formats/bind-checkpoint.ts";
+export { type CheckpointSummary, inspectCheckpoint, type StorageSummary } from "./formats/inspect.ts";
+export type { Precision } from "./formats/output-plan.ts";
+export { defineFunction, wrap } from "./fx/function.ts";
+export { Graph, graphIsWellFormed } from "./fx/graph.ts";
+export { GraphModule } from "./fx/graph-module.ts";
+export { inlineCalls, type SelectOutputs } from "./fx/inline.ts";
+export { type Attributes, Node, type NodeOp } from "./fx/node.ts";
+export type { Argument, Constant, ForwardParameter, Operand, Output } from "./fx/traceable.ts";
+export { Tracer } from "./fx/tracer.ts";
+export { bool, f32, formatType, i64, type TensorType, type TupleType, type ValueType } from "./fx/types.ts";
+export { CausalLM } from "./models/causal-lm.ts";
+export { defineFamily, type ModelFamily } from "./models/family.ts";
+export { createModel, MODEL_FAMILIES } from "./models/registry.ts";
+export { GPTQModifier, type GPTQOptions } from "./modifiers/gptq.ts";
+export type { CompressionStage, Modifier, ModifierContext, ModuleReport } from "./modifiers/modifier.ts";
+export { QuantizationModifier } from "./modifiers/quantization.ts";
+export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
+export { type Reduction, type Statistic, secondMoment, type Tap } from "./modifiers/tap.ts";
+export { Embedding, Linear } from "./nn/linear.ts";
+export { matchModules } from "./nn/match.ts";
+export { type ForwardHook, type ForwardPreHook, type HookHandle, Module } from "./nn/module.ts";
+export { RMSNorm } from "./nn/norm.ts";
+export { Buffer, Parameter } from "./nn/parameter.ts";
+export type { Observer } from "./observers/observer.ts";
+export { type OneshotOptions, oneshot } from "./oneshot.ts";
+export { float, type OnnxExpression, type OnnxInput, type OnnxValue, onnx } from "./ops/onnx.ts";
+export { defineOp, type Operator } from "./ops/operator.ts";
+export { createModifiers, defineModifier, modifierTypes, type RecipeSource } from "./recipe/modifiers.ts";
+export { writeRecipe } from "./recipe/write.ts";
+export type { Value } from "./runtime/executable.ts";
+export type { Device } from "./runtime/session.ts";
+export type { QuantizationArgs } from "./schemes/arguments.ts";
+export { presetNames, presetScheme } from "./schemes/presets.ts";
+export { computeQParams, type QParams } from "./schemes/qparams.ts";
+export { dequantizeWeight, type QuantizedWeight, quantizeWeight } from "./schemes/quantize.ts";
+export type { PartialScheme, QuantizationScheme } from "./schemes/scheme.ts";
+export { populateConcreteArgs } from "./sequential/concrete-args.ts";
+export { traceConsumedNames } from "./sequential/consumed-names.ts";
+export { type DispatchedModel, type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
+export type { Phase, ProgressEvent, RunControl } from "./sequential/events.ts";
+export { type Batch, IntermediatesCache } from "./sequential/intermediates.ts";
+export { type BoundaryRule, type PartitionOptions, topologicalPartition } from "./sequential/partition.ts";
+export { partitionGraph } from "./sequential/partition-graph.ts";
+export { compressInOrder } from "./sequential/pipeline.ts";
+export { runInOrder } from "./sequential/run-in-order.ts";
+export { selfCheck } from "./sequential/self-check.ts";
+export { Subgraph } from "./sequential/subgraph.ts";
+export { findTargetNodes, getSequentialAncestors, getSequentialTargets } from "./sequential/targets.ts";
+export { type SubgraphSummary, traceModel } from "./sequential/trace-model.ts";
+export { type SampleInput, traceSubgraphs } from "./sequential/trace-subgraphs.ts";
+export { SequentialTracer } from "./sequential/tracer.ts";
+export type { DType, FloatDType } from "./tensor/dtype.ts";
+export { Tensor } from "./tensor/tensor.ts";

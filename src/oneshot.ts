@@ -10,21 +10,26 @@ import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
 import { createModel } from "./models/registry.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
+import type { Linear } from "./nn/linear.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import { writeRecipe } from "./recipe/write.ts";
-import type { Device } from "./runtime/session.ts";
+import type { QuantizationScheme } from "./schemes/scheme.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
-import { dispatchForSequential } from "./sequential/dispatch.ts";
+import { type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
 import type { RunControl } from "./sequential/events.ts";
 import { packBatches } from "./sequential/pack-batches.ts";
 import { compressInOrder } from "./sequential/pipeline.ts";
 import { selfCheck } from "./sequential/self-check.ts";
 import type { CompressedModules } from "./sequential/stage.ts";
-import { getSequentialTargets } from "./sequential/targets.ts";
+import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
 
 /** Arguments of {@link oneshot}; names and meanings as in llm-compressor's entry point of that name. */
-export interface OneshotOptions extends RunControl, CalibrationOptions {
+export interface OneshotOptions
+  extends RunControl,
+    TargetArguments,
+    CalibrationOptions,
+    Omit<DispatchOptions, "onWarning"> {
   /** A folder with config.json, safetensors and tokenizer files, or a Hub id. */
   readonly model: string;
   /** A recipe's file or text, or modifiers. */
@@ -33,38 +38,39 @@ export interface OneshotOptions extends RunControl, CalibrationOptions {
   readonly dataset?: CalibrationSource;
   /** The folder that the compressed checkpoint appears in. */
   readonly output: string;
+  /** Replaces an output folder that exists. False. */
   readonly overwrite?: boolean;
-  /** Bytes of one file of weights; larger ones are split. */
+  /** Bytes of one file of weights; more are split over several files. 20 GB. */
   readonly maxShardSize?: number;
+  /** The dtype to save in: "auto", the default, keeps each tensor's own. */
   readonly precision?: Precision;
-  /** Patterns of the modules that are compressed together; by default the model's decoder layers. */
-  readonly sequentialTargets?: readonly string[] | string | null;
+  /** Sequential targets that are compressed together. 1. */
   readonly sequentialTargetsPerSubgraph?: number;
-  /** Names of functions that a trace does not enter. */
+  /** Names of functions that the trace does not enter. */
   readonly tracingIgnore?: readonly string[];
+  /** Whether later subgraphs are calibrated on what the compressed ones before them give. True. */
   readonly propagateError?: boolean;
-  /** Whether the subgraphs are compared with the whole model on a sample first; true by default. */
+  /** Whether the subgraphs are first compared with the model as one graph, on one sample. True. */
   readonly selfCheck?: boolean;
-  readonly device?: Device;
-  readonly threads?: number;
 }
 
 /**
- * Compresses a checkpoint: traces the model into subgraphs, calibrates and compresses one at a time, writes each as soon as
- * it is done. The output folder appears whole or not at all.
+ * Compresses a checkpoint: traces the model into subgraphs, calibrates and compresses one at a time, and writes each as soon
+ * as it is done. The output folder appears whole or not at all.
  *
  * @throws LayerwiseError for anything that does not fit, most of it before any work is done
+ * @throws the signal's reason if `signal` is aborted
  * @example
  * await oneshot({ model: "SmolLM2-135M", recipe: "gptq.yaml", dataset: "texts.jsonl", output: "SmolLM2-135M-W4A16" });
  */
 export async function oneshot(options: OneshotOptions): Promise<void> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
   const kernels = await KernelPool.create({ threads: options.threads });
+  const context = { warn: (message: string) => options.onProgress?.({ type: "warning", message }) };
   try {
-    const model = createModel(checkpoint.config, { where: `${checkpoint.folder}/config.json` }); // names and shapes, no weights
+    const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights
     bindCheckpoint(model, checkpoint);
     const modifiers = await createModifiers(options.recipe);
-    const context = { warn: (message: string) => options.onProgress?.({ type: "warning", message }) };
     for (const modifier of modifiers) modifier.initialize(model, context);
     const compressed = await compress(model, checkpoint, modifiers, kernels, options);
     await save(compressed, model, checkpoint, modifiers, options);
@@ -74,7 +80,7 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
   }
 }
 
-/** Everything up to the first subgraph; what it returns compresses them one after another. */
+/** All that comes before the first subgraph. What it returns compresses them, one after another, as they are asked for. */
 async function compress(
   model: CausalLM,
   checkpoint: Checkpoint,
@@ -82,16 +88,59 @@ async function compress(
   kernels: KernelPool,
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
-  const { precision = "auto", propagateError } = options;
-  const stage = { modifiers, kernels, savedDType: ({ weight }: { weight: Parameter }) => savedDType(weight, precision), control: options };
-  const needsData = modifiers.find((modifier) => modifier.requiresCalibrationData);
+  const { precision = "auto", propagateError, device = "cpu", threads, tracingIgnore } = options;
+  const dtypeOf = ({ weight }: Linear) => savedDType(weight, precision);
+  const stage = { modifiers, kernels, savedDType: dtypeOf, control: options };
+  const needsData = modifiers.find(({ requiresCalibrationData }) => requiresCalibrationData);
   if (!needsData) return compressWithoutData(model, stage);
-  const batches = await calibrationBatches(needsData, checkpoint, options);
+  const batches = packBatches(await calibrationBatches(needsData, checkpoint, options));
   const targets = getSequentialTargets(modifiers, model, options);
-  const subgraphs = traceSubgraphs(model, batches[0], targets, options.tracingIgnore, {
-    targetsPerSubgraph: options.sequentialTargetsPerSubgraph,
-  });
-  const dispatched = await dispatchForSequential(model, { device: options.device ?? "cpu", threads: options.threads });
+  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph };
+  const subgraphs = traceSubgraphs(model, batches[0], targets, tracingIgnore, partition);
+  const dispatched = await dispatchForSequential(model, { device, threads });
   if (options.selfCheck ?? true) await selfCheck(subgraphs, dispatched, batches[0]);
   return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError });
+}
+
+async function calibrationBatches(
+  needsData: Modifier,
+  { folder }: Checkpoint,
+  { dataset, ...options }: OneshotOptions,
+) {
+  if (dataset === undefined) {
+    throw new RecipeError(
+      `${needsData.name}: no calibration data, expected a dataset. Pass one, or use a recipe that needs none.`,
+    );
+  }
+  const tokenizer = options.tokenizer ?? (await loadTokenizer(folder));
+  const { batches, warnings } = await loadCalibrationData(dataset, { ...options, tokenizer });
+  for (const message of warnings) options.onProgress?.({ type: "warning", message });
+  return batches;
+}
+
+/** Writes each subgraph's modules, and in the end all that was not changed. Nothing is left behind by a failure. */
+async function save(
+  compressed: AsyncIterable<CompressedModules>,
+  model: CausalLM,
+  checkpoint: Checkpoint,
+  modifiers: readonly Modifier[],
+  { output: folder, precision, maxShardSize, overwrite }: OneshotOptions,
+): Promise<void> {
+  const schemes = new Map<Linear, QuantizationScheme>(modifiers.flatMap((modifier) => [...(modifier.schemes ?? [])]));
+  const output = await CompressedOutput.open({
+    folder,
+    model,
+    checkpoint,
+    schemes,
+    precision,
+    maxShardSize,
+    overwrite,
+  });
+  try {
+    for await (const modules of compressed) await output.write(modules);
+    await output.finish(writeRecipe(modifiers));
+  } catch (error) {
+    await output.abort();
+    throw error;
+  }
 }

@@ -1,1 +1,33 @@
-console.log("layerwise");
+#!/usr/bin/env node
+import { Command } from "commander";
+import { LayerwiseError } from "../errors.ts";
+import { registerCompress } from "./compress.ts";
+import { registerEval } from "./eval.ts";
+import { registerInspect } from "./inspect.ts";
+import { registerTrace } from "./trace.ts";
+import { version } from "./version.ts";
+
+/** What a shell calls a program that was interrupted: 128 + SIGINT. */
+const INTERRUPTED = 130;
+
+const program = new Command("layerwise")
+  .description("Compress Hugging Face language models, one subgraph at a time.")
+  .version(version);
+for (const register of [registerCompress, registerTrace, registerInspect, registerEval]) register(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+/** Prints an error for a person; what is not the user's to mend keeps its stack. Returns the exit code. */
+function report(error: unknown): number {
+  if (error instanceof Error && error.name === "AbortError") {
+    process.stderr.write("interrupted: nothing was left behind\n");
+    return INTERRUPTED;
+  }
+  const text = error instanceof LayerwiseError ? error.message : error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`layerwise: ${text}\n`);
+  return 1;
+}

@@ -30,9 +30,9 @@ export interface EvaluateOptions extends DispatchOptions {
 export async function evaluatePerplexity(
   model: CausalLM,
   windows: readonly Batch[],
-  { control = {}, ...options }: EvaluateOptions = {},
+  { control = {}, device = "cpu", ...options }: EvaluateOptions = {},
 ): Promise<Perplexity> {
-  const dispatched = await dispatchForSequential(new NextTokenLoss(model), { device: "cpu", ...options });
+  const dispatched = await dispatchForSequential(new NextTokenLoss(model), { ...options, device });
   const targets = model.noSplitModules;
   const subgraphs = traceSubgraphs(dispatched.model, windows[0], targets);
   let [sum, tokens] = [0, 0];

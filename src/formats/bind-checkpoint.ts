@@ -4,8 +4,9 @@ import { Linear } from "../nn/linear.ts";
 import { matchesAny } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
 import type { ParameterSource } from "../nn/parameter.ts";
-import type { QuantizationScheme } from "../schemes/scheme.ts";
+import type { QuantizationArgs } from "../schemes/arguments.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Format } from "./format.ts";
 import { readQuantizationConfig } from "./quantization-config.ts";
 import { formatOf } from "./registry.ts";
 
@@ -16,8 +17,32 @@ import { formatOf } from "./registry.ts";
  * @throws CheckpointError naming a parameter that the checkpoint lacks or holds in another shape
  */
 export function bindCheckpoint(model: Module, checkpoint: Checkpoint): void {
-  const compressed = compressedSources(model, checkpoint);
-  bindParameters(model, checkpoint, (name) => compressed.get(name) ?? denseSource(name, checkpoint));
+  const compressed = compressedModules(model, checkpoint);
+  bindParameters(model, checkpoint, (name) => {
+    const module = compressed.get(name.replace(/\.weight$/, ""));
+    return module && name.endsWith(".weight") ? compressedSource(module, checkpoint) : denseSource(name, checkpoint);
+  });
+}
+
+/** A module whose weight is stored compressed. */
+export interface CompressedModule {
+  readonly path: string;
+  readonly linear: Linear;
+  readonly format: Format;
+  readonly args: QuantizationArgs;
+}
+
+/** The modules that the checkpoint's `quantization_config` says are compressed, by path. */
+export function compressedModules(model: Module, checkpoint: Checkpoint): Map<string, CompressedModule> {
+  const modules = new Map<string, CompressedModule>();
+  if (checkpoint.config.quantization_config === undefined) return modules;
+  const { groups, ignore } = readQuantizationConfig(checkpoint.config.quantization_config);
+  for (const [path, linear] of model.namedModules()) {
+    const scheme = groups.find(({ targets }) => matchesAny(targets, path, linear));
+    if (!(linear instanceof Linear) || !scheme?.weights || matchesAny(ignore, path, linear)) continue;
+    modules.set(path, { path, linear, format: formatOf(scheme, path), args: scheme.weights });
+  }
+  return modules;
 }
 
 function denseSource(name: string, checkpoint: Checkpoint): ParameterSource | undefined {
@@ -25,32 +50,12 @@ function denseSource(name: string, checkpoint: Checkpoint): ParameterSource | un
   return info && { name, dtype: info.dtype, shape: info.shape, read: () => checkpoint.read(name) };
 }
 
-/** How each weight is read that `quantization_config` says is compressed, by the weight's name. */
-function compressedSources(model: Module, checkpoint: Checkpoint): Map<string, ParameterSource> {
-  const sources = new Map<string, ParameterSource>();
-  if (checkpoint.config.quantization_config === undefined) return sources;
-  const { groups, ignore } = readQuantizationConfig(checkpoint.config.quantization_config);
-  for (const [path, module] of model.namedModules()) {
-    const scheme = groups.find(({ targets }) => matchesAny(targets, path, module));
-    if (!(module instanceof Linear) || !scheme?.weights || matchesAny(ignore, path, module)) continue;
-    sources.set(`${path}.weight`, compressedSource(path, module, scheme, checkpoint));
-  }
-  return sources;
-}
-
-function compressedSource(
-  path: string,
-  { weight }: Linear,
-  scheme: QuantizationScheme,
-  checkpoint: Checkpoint,
-): ParameterSource {
-  const format = formatOf(scheme, path);
-  const { weights: args } = scheme;
-  if (!args) throw new TypeError(`${path}: a scheme without weights has no compressed source`);
+function compressedSource({ path, linear, format, args }: CompressedModule, checkpoint: Checkpoint): ParameterSource {
+  const { shape } = linear.weight;
   const read = async () => {
-    const names = format.tensors(path, weight.shape, "F32", args).map(({ name }) => name);
+    const names = format.tensors(path, shape, "F32", args).map(({ name }) => name);
     const tensors = await Promise.all(names.map(async (name) => [name, await checkpoint.read(name)] as const));
     return format.decompress(path, new Map<string, Tensor>(tensors), args);
   };
-  return { name: `${path}.weight`, dtype: "F32", shape: weight.shape, read };
+  return { name: `${path}.weight`, dtype: "F32", shape, read };
 }

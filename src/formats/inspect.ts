@@ -1,18 +1,17 @@
-import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
+import type { TensorInfo } from "../checkpoint/safetensors.ts";
 import { createModel } from "../models/registry.ts";
 import { Linear } from "../nn/linear.ts";
-import type { QuantizationScheme } from "../schemes/scheme.ts";
-import { byteSize } from "../tensor/dtype.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { compressedModules } from "./bind-checkpoint.ts";
-import { readQuantizationConfig } from "./quantization-config.ts";
+import { describeWeights } from "./describe-weights.ts";
 
-/** One way of storing weights, and how much of the checkpoint is stored so. */
+/** One way in which tensors are stored, and how much of the checkpoint is. */
 export interface StorageSummary {
-  /** The format of compressed modules, "dense" for all other tensors. */
+  /** The format of compressed modules; "dense" for all other tensors. */
   readonly format: string;
-  /** What the scheme says of the weights, such as "int4 symmetric, group 128"; null for dense tensors. */
-  readonly weights: string | null;
+  /** How the weights are quantized, such as "int4 symmetric, group 128"; the dtype of dense tensors. */
+  readonly weights: string;
   readonly modules: number;
   readonly parameters: number;
   readonly bytes: number;
@@ -34,42 +33,50 @@ export interface CheckpointSummary {
 /** Reads the headers of a checkpoint and tells what is quantized, how, and how large it is. */
 export async function inspectCheckpoint(folder: string): Promise<CheckpointSummary> {
   const checkpoint = await openCheckpoint(folder);
-  try {
-    const model = createModel(checkpoint.config, { where: `${folder}/config.json` });
-    const compressed = compressedModules(model, checkpoint);
-    const owner = (tensor: string) => tensor.slice(0, tensor.lastIndexOf("."));
-    const bySchemes = new Map<QuantizationScheme | null, { modules: Set<string>; parameters: number; bytes: number }>();
-    for (const { name, dtype, shape } of checkpoint.tensors.values()) {
-      const module = compressed.get(owner(name));
-      const isDense = !module || name.endsWith(".bias");
-      const key = isDense ? null : module.scheme;
-      const summary = bySchemes.get(key) ?? { modules: new Set<string>(), parameters: 0, bytes: 0 };
-      if (!isDense && !summary.modules.has(owner(name))) summary.parameters += elementCount(module.linear.weight.shape);
-      if (isDense) summary.parameters += elementCount(shape);
-      summary.modules.add(owner(name));
-      summary.bytes += byteSize(dtype) * elementCount(shape);
-      bySchemes.set(key, summary);
-    }
-    const storage = [...bySchemes].map(([scheme, { modules, parameters, bytes }]) => ({
-      format: scheme?.format ?? "dense",
-      weights: scheme && describeWeights(scheme),
-      modules: modules.size,
-      parameters,
-      bytes,
-    }));
-    const linears = model.namedModules().filter(([, module]) => module instanceof Linear);
-    const parameters = storage.reduce((sum, part) => sum + part.parameters, 0);
-    const bytes = storage.reduce((sum, part) => sum + part.bytes, 0);
-    return {
-      folder,
-      modelType: String(checkpoint.config.model_type),
-      storage,
-      ignored: linears.filter(([path]) => !compressed.has(path)).map(([path]) => path),
-      parameters,
-      bytes,
-      ratio: (2 * parameters) / bytes,
-    };
-  } finally {
-    await checkpoint.close();
+  await checkpoint.close();
+  const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
+  const compressed = compressedModules(model, checkpoint);
+  const storage = summarize(checkpoint, compressed);
+  const linears = model.namedModules().filter(([, module]) => module instanceof Linear);
+  const sum = (field: "parameters" | "bytes") => storage.reduce((total, part) => total + part[field], 0);
+  return {
+    folder,
+    modelType: String(checkpoint.config.model_type),
+    storage,
+    ignored: linears.filter(([path]) => !compressed.has(path)).map(([path]) => path),
+    parameters: sum("parameters"),
+    bytes: sum("bytes"),
+    ratio: (2 * sum("parameters")) / sum("bytes"),
+  };
+}
+
+/** Sums up tensors by how they are stored. */
+function summarize(checkpoint: Checkpoint, compressed: ReturnType<typeof compressedModules>): StorageSummary[] {
+  const groups = new Map<
+    string,
+    { format: string; weights: string; modules: Set<string>; parameters: number; bytes: number }
+  >();
+  for (const info of checkpoint.tensors.values()) {
+    const [owner, field] = splitName(info.name);
+    const module = field === "bias" ? undefined : compressed.get(owner);
+    const format = module?.format.name ?? "dense";
+    const weights = module ? describeWeights(module.args) : info.dtype;
+    const key = `${format} ${weights}`;
+    const group = groups.get(key) ?? { format, weights, modules: new Set(), parameters: 0, bytes: 0 };
+    if (!module) group.parameters += elementCount(info.shape);
+    else if (!group.modules.has(owner)) group.parameters += elementCount(module.linear.weight.shape);
+    group.modules.add(owner);
+    group.bytes += byteLength(info);
+    groups.set(key, group);
   }
+  return [...groups.values()].map((group) => ({ ...group, modules: group.modules.size }));
+}
+
+function splitName(name: string): [owner: string, field: string] {
+  const dot = name.lastIndexOf(".");
+  return [name.slice(0, dot), name.slice(dot + 1)];
+}
+
+function byteLength({ begin, end }: TensorInfo): number {
+  return end - begin;
 }

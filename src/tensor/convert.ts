@@ -7,6 +7,7 @@ import { Tensor } from "./tensor.ts";
 /** The dtypes that weights come in, all of which convert to and from F32. */
 const FLOAT_DTYPES: readonly string[] = ["F32", "F16", "BF16"] satisfies FloatDType[];
 
+/** Whether a dtype is one of those that weights come in. */
 export function isFloatDType(dtype: DType): dtype is FloatDType {
   return FLOAT_DTYPES.includes(dtype);
 }
@@ -32,12 +33,17 @@ export function fromFloat32<D extends FloatDType>(tensor: Tensor<"F32">, dtype: 
   return new Tensor(dtype, tensor.shape, bits as DataOf<D>);
 }
 
-/** Rounds the result of one operation to `dtype`, by way of float32, half to even. */
+/** Rounds the result of one double operation to `dtype`, by way of float32, half to even. */
 export function rounder(dtype: FloatDType): (value: number) => number {
   if (dtype === "F32") return Math.fround;
-  if (dtype === "F16") return (value) => decodeFloat16(encodeFloat16(Math.fround(value)));
   const single = new Float32Array(1);
   const word = new Uint32Array(single.buffer);
+  if (dtype === "F16") {
+    return (value) => {
+      single[0] = value;
+      return decodeFloat16(encodeFloat16(word[0]));
+    };
+  }
   return (value) => {
     single[0] = value;
     word[0] = encodeBfloat16(word[0]) << 16;

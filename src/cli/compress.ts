@@ -1,0 +1,47 @@
+import { type Command, Option } from "commander";
+import { inspectCheckpoint } from "../formats/inspect.ts";
+import { oneshot } from "../oneshot.ts";
+import { addRunOptions, byteCount, integer, interruptible, positiveInteger } from "./options.ts";
+import { ProgressPrinter } from "./progress.ts";
+import { formatBytes, formatSeconds } from "./text.ts";
+
+/** `layerwise compress MODEL --recipe R --dataset D --output O`. */
+export function registerCompress(program: Command): void {
+  const command = program
+    .command("compress")
+    .description("compress a checkpoint as a recipe says")
+    .argument("<model>", "a checkpoint's folder, or a Hub id")
+    .requiredOption("-r, --recipe <file>", "recipe in llm-compressor's YAML")
+    .option("-d, --dataset <file>", "calibration data: .jsonl, .json, .txt, .csv or .parquet")
+    .requiredOption("-o, --output <folder>", "where the compressed checkpoint appears")
+    .option("--overwrite", "replace an output folder that exists")
+    .option("--num-calibration-samples <n>", "samples to calibrate on (default: 512)", positiveInteger)
+    .option("--max-seq-length <n>", "cut samples at this many tokens", positiveInteger)
+    .option("--text-column <name>", "column of the text or the messages (default: text)")
+    .option("--no-add-special-tokens", "leave out the tokens that the tokenizer puts around a text")
+    .option("--no-shuffle", "take the first samples instead of a random choice")
+    .option("--seed <n>", "seed of the choice (default: 0)", integer)
+    .option("--batch-size <n>", "samples in one batch (default: 1)", positiveInteger)
+    .addOption(new Option("--data-collator <kind>", "how a batch gets one length").choices(["truncation", "padding"]))
+    .option("--concatenate-data", "join all samples and cut them into blocks")
+    .option("--sequential-targets <patterns...>", "modules to compress together (default: the decoder layers)")
+    .option("--sequential-targets-per-subgraph <n>", "targets in one subgraph (default: 1)", positiveInteger)
+    .option("--tracing-ignore <names...>", "functions that the trace does not enter")
+    .option("--no-propagate-error", "calibrate later layers on the outputs of the uncompressed ones")
+    .option("--no-self-check", "do not compare the subgraphs with the whole model first")
+    .addOption(
+      new Option("--precision <dtype>", "dtype to save in").choices(["auto", "F32", "F16", "BF16"]).default("auto"),
+    )
+    .option("--max-shard-size <size>", "largest file of weights, such as 5GB (default: 20GB)", byteCount)
+    .option("--json", "print each event as a line of JSON");
+  addRunOptions(command).action(async (model: string, { shuffle, json, ...options }) => {
+    const start = performance.now();
+    const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
+    const control = { onProgress: progress.onProgress, signal: interruptible() };
+    await oneshot({ ...options, model, shuffleCalibrationSamples: shuffle, ...control });
+    progress.finish();
+    const { bytes, ratio } = await inspectCheckpoint(options.output);
+    const summary = `${formatBytes(bytes)}, ${ratio.toFixed(2)} times smaller than at 16 bits`;
+    process.stderr.write(`${options.output}: ${summary}, in ${formatSeconds((performance.now() - start) / 1000)}\n`);
+  });
+}

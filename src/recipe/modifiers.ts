@@ -1,0 +1,82 @@
+import type { z } from "zod";
+import { RecipeError } from "../errors.ts";
+import { GPTQModifier } from "../modifiers/gptq.ts";
+import type { Modifier } from "../modifiers/modifier.ts";
+import { QuantizationModifier } from "../modifiers/quantization.ts";
+import { describeIssue, show } from "./issues.ts";
+import { type ModifierEntry, type ParseOptions, parseRecipe, type RecipeDocument } from "./parse.ts";
+import { gptqSchema, quantizationSchema } from "./schema.ts";
+import { readRecipeText } from "./source.ts";
+
+/** A recipe's file or text, a parsed one, or modifiers that are made already. */
+export type RecipeSource = string | RecipeDocument | Modifier | readonly Modifier[];
+
+/** A class of modifiers that recipes can name. */
+export interface ModifierType<Options = unknown> {
+  /** Parses the fields of a recipe to the options. */
+  readonly schema: z.ZodType<Options>;
+  create(options: Options): Modifier;
+}
+
+/** Modifiers by class name; pass `{ ...modifierTypes, MyModifier }` where one of your own should be found. */
+export type ModifierRegistry = Readonly<Record<string, ModifierType>>;
+
+/** The modifiers that layerwise brings. */
+export const modifierTypes: ModifierRegistry = {
+  GPTQModifier: defineModifier(gptqSchema, (options) => new GPTQModifier(options)),
+  QuantizationModifier: defineModifier(quantizationSchema, (options) => new QuantizationModifier(options)),
+};
+
+/** A class of modifiers, whose options are what its schema gives. */
+export function defineModifier<Options>(
+  schema: z.ZodType<Options>,
+  create: (options: Options) => Modifier,
+): ModifierType<Options> {
+  return { schema, create };
+}
+
+/** What {@link createModifiers} reads a recipe with. */
+export interface CreateModifiersOptions extends Omit<ParseOptions, "name"> {
+  readonly registry?: ModifierRegistry;
+}
+
+/**
+ * The modifiers of a recipe, in the order in which they run.
+ *
+ * @throws RecipeError naming line and column of everything that is wrong with a modifier's fields.
+ * @example
+ * ```ts
+ * createModifiers("GPTQModifier: {scheme: W4A16, ignore: [lm_head]}");
+ * ```
+ */
+export function createModifiers(recipe: RecipeSource, options: CreateModifiersOptions = {}): Modifier[] {
+  const { registry = modifierTypes, ...rest } = options;
+  if (typeof recipe === "string") {
+    const { text, name } = readRecipeText(recipe);
+    return createModifiers(parseRecipe(text, { ...rest, name }), options);
+  }
+  if (!("stages" in recipe)) return [recipe].flat();
+  return recipe.stages.flatMap(({ modifiers }) => modifiers.map((entry) => createModifier(entry, registry)));
+}
+
+function createModifier(entry: ModifierEntry, registry: ModifierRegistry): Modifier {
+  const { className, fields } = entry;
+  if (!Object.hasOwn(registry, className)) {
+    const known = Object.keys(registry).join(", ");
+    throw new RecipeError(`${entry.locate()}: no modifier ${show(className)}, expected one of ${known}.`);
+  }
+  const { schema, create } = registry[className];
+  const result = schema.safeParse(fields, { error: describeIssue, reportInput: true });
+  if (!result.success) throw new RecipeError(result.error.issues.map((issue) => describe(issue, entry)).join("\n"));
+  try {
+    return create(result.data);
+  } catch (cause) {
+    if (!(cause instanceof RecipeError)) throw cause;
+    throw new RecipeError(`${entry.locate()}: ${cause.message}`, { cause });
+  }
+}
+
+function describe({ path, message }: z.core.$ZodIssue, entry: ModifierEntry): string {
+  const field = [entry.className, ...path].join(".");
+  return `${entry.locate(path)}: ${field}: ${message}${message.endsWith(".") ? "" : "."}`;
+}

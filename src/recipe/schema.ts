@@ -1,0 +1,70 @@
+import { z } from "zod";
+import { closed, optional, unsupported } from "./fields.ts";
+import { recipeSchemeSchema } from "./scheme.ts";
+
+const names = z.union([z.array(z.string()), z.string().transform((name) => [name])], {
+  error: ({ input }) => `found ${JSON.stringify(input)}, expected a list of names`,
+});
+
+const schedule = unsupported("A schedule is for training.");
+const activations = unsupported("Activations cannot be quantized yet.");
+
+/** Fields of llm-compressor's `Modifier`; `group` is a label. */
+const modifierFields = {
+  index: schedule,
+  group: optional(z.string()).transform(() => undefined),
+  start: schedule,
+  end: schedule,
+  update: schedule,
+};
+
+/** Fields of llm-compressor's `QuantizationMixin`. */
+const quantizationFields = {
+  scheme: optional(
+    z.union([z.string(), z.record(z.string(), names)], {
+      error: ({ input }) => `found ${JSON.stringify(input)}, expected a preset, or a mapping of presets to targets`,
+    }),
+  ),
+  config_groups: optional(z.record(z.string(), recipeSchemeSchema)),
+  targets: names.optional(),
+  ignore: names.optional(),
+  weight_observer: optional(z.string()),
+  observer: optional(closed({ weights: optional(z.string()), input: activations, output: activations })),
+  input_observer: activations,
+  output_observer: activations,
+  kv_cache_scheme: unsupported("The cache of keys and values cannot be quantized yet."),
+  bypass_divisibility_checks: unsupported("Add the modules to ignore.", false),
+};
+
+const bothObservers = { error: "given with weight_observer, expected one of them", path: ["observer"] };
+
+/** Fields of `QuantizationModifier`. */
+export const quantizationSchema = closed({ ...modifierFields, ...quantizationFields })
+  .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
+  .transform(mergeObservers);
+
+/** Fields of `GPTQModifier`; those of older releases are read where they change nothing. */
+export const gptqSchema = closed({
+  ...modifierFields,
+  ...quantizationFields,
+  block_size: z.int().positive().optional(),
+  dampening_frac: z.number().nonnegative().optional(),
+  actorder: z.enum(["static", "weight"]).nullable().optional(),
+  offload_hessians: unsupported("Hessians are kept where there is room.", false, true),
+  batched_quantization: z
+    .unknown()
+    .optional()
+    .transform(() => undefined),
+  sequential_update: unsupported("", true),
+  sequential_targets: unsupported("It is an option of the whole run, not of a modifier."),
+})
+  .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
+  .transform(mergeObservers);
+
+/** `observer: {weights: name}` is another spelling of `weight_observer: name`. */
+function mergeObservers<T extends { observer?: { weights?: string }; weightObserver?: string }>({
+  observer,
+  ...rest
+}: T): Omit<T, "observer"> {
+  return observer?.weights === undefined ? rest : { ...rest, weightObserver: observer.weights };
+}

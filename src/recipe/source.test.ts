@@ -1,0 +1,30 @@
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { RecipeError } from "../errors.ts";
+import { parseRecipe } from "./parse.ts";
+import { readRecipeText } from "./source.ts";
+
+test("a text is a recipe itself, a file's name stands for what the file holds", async () => {
+  expect(readRecipeText("AModifier: {}")).toEqual({ text: "AModifier: {}", name: "recipe" });
+  const path = join(await temporaryFolder({ "r.yml": "AModifier: {}" }), "r.yml");
+  expect(readRecipeText(path)).toEqual({ text: "AModifier: {}", name: path });
+});
+
+test.each(["---", "+++"])("the front matter of a .md file between %s keeps its line numbers", async (fence) => {
+  const content = `${fence}\nAModifier:\n  x: 1\n${fence}\n# Model card\n---\n`;
+  const path = join(await temporaryFolder({ "README.md": content }), "README.md");
+  const [{ locate, fields }] = parseRecipe(readRecipeText(path).text, { name: "r" }).stages[0].modifiers;
+  expect(fields).toEqual({ x: 1 });
+  expect(locate(["x"])).toBe("r:3:3");
+});
+
+test("a missing file, and a .md file without front matter, are refused", async () => {
+  const path = join(await temporaryFolder({ "README.md": "# Model card" }), "README.md");
+  expect(() => readRecipeText(path)).toThrow(
+    new RecipeError(`${path}: no front matter, expected the recipe between two lines of ---.`),
+  );
+  expect(() => readRecipeText("nowhere/r.yaml")).toThrow(
+    new RecipeError("nowhere/r.yaml: no such file, expected a recipe."),
+  );
+});

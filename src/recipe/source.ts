@@ -1,0 +1,42 @@
+import { readFileSync, statSync } from "node:fs";
+import { extname } from "node:path";
+import { RecipeError } from "../errors.ts";
+
+/** A recipe's text, and what messages call it. */
+export interface RecipeText {
+  readonly text: string;
+  readonly name: string;
+}
+
+const EXTENSIONS: readonly string[] = [".yaml", ".yml", ".json", ".md"];
+
+/**
+ * The recipe that `source` is, or that the file of that name holds; of a `.md` file, its front matter.
+ *
+ * @throws RecipeError if it looks like a file's name and there is no such file.
+ */
+export function readRecipeText(source: string): RecipeText {
+  if (source.includes("\n") || !isFile(source)) {
+    if (!source.includes("\n") && EXTENSIONS.includes(extname(source))) {
+      throw new RecipeError(`${source}: no such file, expected a recipe.`);
+    }
+    return { text: source, name: "recipe" };
+  }
+  const text = readFileSync(source, "utf8");
+  return { text: extname(source) === ".md" ? frontMatter(text, source) : text, name: source };
+}
+
+function isFile(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+  } catch {
+    return false; // not a name that a file can have
+  }
+}
+
+/** What lies between two lines `---`, or `+++`, behind as many line breaks as it has in the file. */
+function frontMatter(text: string, path: string): string {
+  const found = /^(---|\+\+\+)[ \t]*(\r?\n.*?)\r?\n\1[ \t]*(?:\r?\n|$)/s.exec(text);
+  if (found) return found[2];
+  throw new RecipeError(`${path}: no front matter, expected the recipe between two lines of ---.`);
+}

@@ -1,0 +1,51 @@
+import { openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { resolveModel } from "../checkpoint/hub.ts";
+import { createModel } from "../models/registry.ts";
+import { matchModules } from "../nn/match.ts";
+import { getSequentialTargets, type TargetArguments } from "./targets.ts";
+import { traceSubgraphs } from "./trace-subgraphs.ts";
+
+/** Arguments of {@link traceModel}. */
+export interface TraceOptions extends TargetArguments {
+  /** A folder or a Hub id. */
+  readonly model: string;
+  readonly targetsPerSubgraph?: number;
+  readonly ignore?: readonly string[];
+}
+
+/** One subgraph in a few words. */
+export interface SubgraphSummary {
+  /** Sequential targets that it calls. */
+  readonly targets: readonly string[];
+  /** All modules that it calls, in order. */
+  readonly modules: readonly string[];
+  readonly inputs: readonly string[];
+  readonly consumed: readonly string[];
+  readonly outputs: readonly string[];
+  readonly code: readonly string[];
+}
+
+/** Traces a checkpoint's model without reading any weight, and tells what its subgraphs are. */
+export async function traceModel({
+  model: id,
+  targetsPerSubgraph,
+  ignore,
+  ...options
+}: TraceOptions): Promise<SubgraphSummary[]> {
+  const checkpoint = await openCheckpoint(await resolveModel(id));
+  await checkpoint.close();
+  const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
+  const patterns = getSequentialTargets([], model, options);
+  const targets = matchModules(model, patterns);
+  const tokens = { dtype: "I64", shape: [1, 2] } as const;
+  const sample = { input_ids: tokens, attention_mask: tokens };
+  const paths = new Set(model.namedModules().flatMap(([path, module]) => (targets.has(module) ? [path] : [])));
+  return traceSubgraphs(model, sample, patterns, ignore, { targetsPerSubgraph }).map((subgraph) => ({
+    targets: subgraph.calledModules.filter((path) => paths.has(path)),
+    modules: subgraph.calledModules,
+    inputs: [...subgraph.inputNames],
+    consumed: [...subgraph.consumedNames],
+    outputs: [...subgraph.outputNames],
+    code: subgraph.code,
+  }));
+}
