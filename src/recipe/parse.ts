@@ -74,7 +74,7 @@ function readStages(yaml: YamlText): RecipeStage[] {
   }
   const found = entries.length === 0 ? "no keys" : `keys ${entries.map(({ name }) => `"${name}"`).join(", ")}`;
   const expected = "expected one that ends in _stage, or modifiers such as GPTQModifier";
-  const advice = isMap(contents) ? "" : " A file that was meant does not exist.";
+  const advice = isScalar(contents) ? " If a file was meant, it does not exist." : "";
   throw new RecipeError(`${yaml.at(contents)}: ${found}, ${expected}.${advice}`);
 }
 

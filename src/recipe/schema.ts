@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { closed, optional, unsupported } from "./fields.ts";
+import { show } from "./issues.ts";
 import { recipeSchemeSchema } from "./scheme.ts";
 
 const names = z.union([z.array(z.string()), z.string().transform((name) => [name])], {
-  error: ({ input }) => `found ${JSON.stringify(input)}, expected a list of names`,
+  error: ({ input }) => `found ${show(input)}, expected a list of names`,
 });
 
 const schedule = unsupported("A schedule is for training.");
@@ -22,7 +23,7 @@ const modifierFields = {
 const quantizationFields = {
   scheme: optional(
     z.union([z.string(), z.record(z.string(), names)], {
-      error: ({ input }) => `found ${JSON.stringify(input)}, expected a preset, or a mapping of presets to targets`,
+      error: ({ input }) => `found ${show(input)}, expected a preset, or a mapping of presets to targets`,
     }),
   ),
   config_groups: optional(z.record(z.string(), recipeSchemeSchema)),
@@ -49,13 +50,16 @@ export const gptqSchema = closed({
   ...quantizationFields,
   block_size: z.int().positive().optional(),
   dampening_frac: z.number().nonnegative().optional(),
-  actorder: z.enum(["static", "weight"]).nullable().optional(),
+  actorder: z
+    .enum(["static", "weight"], { error: ({ input }) => `found ${show(input)}, expected static, weight or null` })
+    .nullable()
+    .optional(),
   offload_hessians: unsupported("Hessians are kept where there is room.", false, true),
   batched_quantization: z
     .unknown()
     .optional()
     .transform(() => undefined),
-  sequential_update: unsupported("", true),
+  sequential_update: unsupported("Subgraphs are always compressed one after another.", true),
   sequential_targets: unsupported("It is an option of the whole run, not of a modifier."),
 })
   .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)

@@ -18,6 +18,14 @@ describe("substitution", () => {
     expect(fieldsOf(text)).toEqual({ x: 4, y: [4, "re:a$", ["lm_head"]], $bits: 1 });
   });
 
+  test("a value is not looked into for variables, and an alias of one is its value", () => {
+    expect(fieldsOf("args: {a: $a, b: [$a]}\nAModifier: {x: $a, y: &y $b, z: *y}")).toEqual({
+      x: "$a",
+      y: ["$a"],
+      z: ["$a"],
+    });
+  });
+
   test("given values win over args, and need no args", () => {
     expect(fieldsOf(text, { bits: 8 })).toMatchObject({ x: 8 });
     expect(fieldsOf("AModifier: {x: $y}", { y: null })).toEqual({ x: null });

@@ -1,4 +1,4 @@
-import { type Alias, type Node, parseDocument, type Scalar, visit } from "yaml";
+import { type Alias, isPair, isSeq, type Node, parseDocument, type Scalar, visit } from "yaml";
 import { RecipeError } from "../errors.ts";
 import type { YamlText } from "./yaml.ts";
 
@@ -22,14 +22,15 @@ export function substituteVariables(yaml: YamlText, given: Variables): void {
   };
   const used = new Set<string>();
   visit(document, {
-    Scalar(key, scalar): Node | undefined {
+    Pair: (_, { value }) => (value && value === own ? visit.SKIP : undefined),
+    Scalar(key, scalar, path) {
       const name = key === "key" ? undefined : variableIn(scalar);
       if (name === undefined) return undefined;
       if (!Object.hasOwn(values, name)) throw undefinedVariable(yaml.at(scalar), name, Object.keys(values));
       used.add(name);
-      const node = document.createNode(values[name], { aliasDuplicateObjects: false }) as Node;
-      node.range = scalar.range;
-      return node;
+      const node = document.createNode(values[name], { aliasDuplicateObjects: false });
+      replace(path.at(-1), key, Object.assign(node, { range: scalar.range, anchor: scalar.anchor }));
+      return visit.SKIP;
     },
     Alias: (_, alias, path) => checkAlias(yaml, alias, path),
   });
@@ -58,6 +59,12 @@ export function parseVariables(assignments: readonly string[]): Variables {
 
 function variableIn({ value }: Scalar): string | undefined {
   return typeof value === "string" && value.startsWith("$") && NAME.test(value.slice(1)) ? value.slice(1) : undefined;
+}
+
+/** Puts `node` in place of what `parent` holds at `key`. */
+function replace(parent: unknown, key: unknown, node: Node): void {
+  if (isPair(parent)) parent.value = node;
+  else if (isSeq(parent)) parent.items[key as number] = node;
 }
 
 function undefinedVariable(where: string, name: string, known: readonly string[]): RecipeError {
