@@ -12,6 +12,7 @@ import { createModel } from "./models/registry.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
 import type { Linear } from "./nn/linear.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
+import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
 import type { QuantizationScheme } from "./schemes/scheme.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
@@ -34,6 +35,10 @@ export interface OneshotOptions
   readonly model: string;
   /** A recipe's file or text, or modifiers. */
   readonly recipe: RecipeSource;
+  /** Values for the recipe's variables, over those in its `args`. */
+  readonly recipeArgs?: Variables;
+  /** Takes only the recipe's stages whose names begin so. */
+  readonly stage?: string;
   /** Calibration data: a file, or rows. Needed if a modifier of the recipe needs any. */
   readonly dataset?: CalibrationSource;
   /** The folder that the compressed checkpoint appears in. */
@@ -70,7 +75,7 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
   try {
     const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights
     bindCheckpoint(model, checkpoint);
-    const modifiers = await createModifiers(options.recipe);
+    const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
     for (const modifier of modifiers) modifier.initialize(model, context);
     const compressed = await compress(model, checkpoint, modifiers, kernels, options);
     await save(compressed, model, checkpoint, modifiers, options);

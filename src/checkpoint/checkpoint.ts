@@ -1,13 +1,17 @@
-import { type FileHandle, open, readdir, readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { type FileHandle, open, readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { viewBytes } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { readJsonFile } from "./json-file.ts";
+import { readAt } from "./read-at.ts";
 import { readHeader, type TensorInfo } from "./safetensors.ts";
+import { INDEX_FILE, readShards } from "./shard-index.ts";
 
 const SINGLE_FILE = "model.safetensors";
-const INDEX_FILE = "model.safetensors.index.json";
+
+const configSchema = z.record(z.string(), z.unknown(), "not an object, expected the model's settings");
 
 /** A Hugging Face checkpoint on disk: its configuration and where its tensors lie. A tensor is read when asked for. */
 export class Checkpoint {
@@ -21,27 +25,33 @@ export class Checkpoint {
     readonly tensors: ReadonlyMap<string, TensorInfo>,
   ) {}
 
+  /** What is known of a tensor. @throws CheckpointError for a name that is not in the checkpoint */
+  info(name: string): TensorInfo {
+    const info = this.tensors.get(name);
+    if (info) return info;
+    throw new CheckpointError(
+      `${this.folder}: no tensor ${name}, expected one of its ${this.tensors.size}. Check the name, or get the checkpoint again.`,
+    );
+  }
+
   /** Reads a whole tensor. @throws CheckpointError for a name that it does not have, or a file that got shorter */
   async read(name: string): Promise<Tensor> {
-    const { dtype, shape, begin, end } = this.#info(name);
-    return new Tensor(dtype, shape, viewBytes(dtype, await this.readBytes(name, 0, end - begin)));
+    const { dtype, shape, begin, end } = this.info(name);
+    const bytes = new Uint8Array(end - begin);
+    await this.readInto(bytes, name);
+    return new Tensor(dtype, shape, viewBytes(dtype, bytes));
   }
 
-  /** Reads `length` bytes of a tensor, from its byte `offset`. */
-  async readBytes(name: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    const { file, begin } = this.#info(name);
-    const bytes = new Uint8Array(length);
-    const handle = await this.#open(file);
-    for (let done = 0; done < length; ) {
-      const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), begin + offset + done);
-      if (bytesRead === 0)
-        throw new CheckpointError(`${file}: ends inside ${name}, expected all of its bytes. Get the file again.`);
-      done += bytesRead;
+  /** Fills `target` with a tensor's bytes, from its byte `offset`. */
+  async readInto(target: Uint8Array, name: string, offset = 0): Promise<void> {
+    const { file, begin } = this.info(name);
+    const bytesRead = await readAt(await this.#open(file), begin + offset, target);
+    if (bytesRead < target.length) {
+      throw new CheckpointError(`${file}: ends inside ${name}, expected all of its bytes. Get the file again.`);
     }
-    return bytes;
   }
 
-  /** Names of the files beside the weights. */
+  /** Names of the files in the folder, the weights among them. */
   async listFiles(): Promise<string[]> {
     const entries = await readdir(this.folder, { withFileTypes: true });
     return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
@@ -59,17 +69,19 @@ export class Checkpoint {
     await Promise.all(handles.map((handle) => handle.close()));
   }
 
-  #info(name: string): TensorInfo {
-    const info = this.tensors.get(name);
-    if (!info)
-      throw new CheckpointError(`${this.folder}: no tensor ${name}, expected one of ${this.tensors.size} others.`);
-    return info;
-  }
-
   #open(file: string): Promise<FileHandle> {
-    const handle = this.#handles.get(file) ?? open(file);
+    const handle = this.#handles.get(file) ?? this.#openFirst(file);
     this.#handles.set(file, handle);
     return handle;
+  }
+
+  #openFirst(file: string): Promise<FileHandle> {
+    return open(file).catch((cause) => {
+      this.#handles.delete(file);
+      throw new CheckpointError(`${file}: cannot be opened any more, expected the weights. Get the file again.`, {
+        cause,
+      });
+    });
   }
 }
 
@@ -79,61 +91,27 @@ export class Checkpoint {
  * @throws CheckpointError for files that are missing or broken, and for weights in pickle files, which are never run
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
-  const config = await readJson(join(folder, "config.json"), z.record(z.string(), z.unknown()));
-  const files = await readdir(folder);
-  if (files.includes(INDEX_FILE)) return new Checkpoint(folder, config, await readShards(folder));
-  if (!files.includes(SINGLE_FILE)) throw noWeights(folder, files);
-  return new Checkpoint(folder, config, byName(await readHeader(join(folder, SINGLE_FILE))));
-}
-
-const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
-
-async function readShards(folder: string): Promise<Map<string, TensorInfo>> {
-  const indexFile = join(folder, INDEX_FILE);
-  const { weight_map: weightMap } = await readJson(indexFile, indexSchema);
-  const tensors = new Map<string, TensorInfo>();
-  for (const file of new Set(Object.values(weightMap))) {
-    if (file !== basename(file) || !file.endsWith(".safetensors")) {
-      throw new CheckpointError(
-        `${indexFile}: names the file ${file}, expected a .safetensors file in the same folder.`,
-      );
-    }
-    for (const info of await readHeader(join(folder, file)))
-      if (weightMap[info.name] === file) tensors.set(info.name, info);
-  }
-  for (const [name, file] of Object.entries(weightMap)) {
-    if (!tensors.has(name)) {
-      throw new CheckpointError(
-        `${indexFile}: says that ${file} holds ${name}, which it does not. Get the checkpoint again.`,
-      );
-    }
-  }
-  return tensors;
-}
-
-function byName(tensors: readonly TensorInfo[]): Map<string, TensorInfo> {
-  return new Map(tensors.map((info) => [info.name, info]));
-}
-
-async function readJson<Schema extends z.ZodType>(file: string, schema: Schema): Promise<z.infer<Schema>> {
-  const text = await readFile(file, "utf8").catch((cause) => {
-    throw new CheckpointError(`${file}: cannot be read, expected a checkpoint's file. Check the path of the model.`, {
-      cause,
-    });
+  const files = await readdir(folder).catch((cause) => {
+    throw new CheckpointError(
+      `${folder}: cannot be read, expected a checkpoint's folder. Check the path of the model.`,
+      {
+        cause,
+      },
+    );
   });
-  try {
-    return schema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new CheckpointError(`${file}: not the JSON of a checkpoint, expected an object. Get the file again.`, {
-      cause,
-    });
-  }
+  const config = await readJsonFile(join(folder, "config.json"), configSchema);
+  return new Checkpoint(folder, config, await readTensors(folder, files));
 }
 
-function noWeights(folder: string, files: readonly string[]): CheckpointError {
+/** As transformers does, the single file goes before an index that also lies there. */
+async function readTensors(folder: string, files: readonly string[]): Promise<Map<string, TensorInfo>> {
+  if (files.includes(SINGLE_FILE)) {
+    return new Map((await readHeader(join(folder, SINGLE_FILE))).map((info) => [info.name, info]));
+  }
+  if (files.includes(INDEX_FILE)) return readShards(join(folder, INDEX_FILE));
   const pickle = files.find((file) => /\.(bin|pt|pth)$/.test(file));
   const advice = pickle
     ? `${pickle} may hold code and is never read: convert it to safetensors first.`
     : "Check the path of the model.";
-  return new CheckpointError(`${folder}: no ${SINGLE_FILE}, expected it or ${INDEX_FILE}. ${advice}`);
+  throw new CheckpointError(`${folder}: no ${SINGLE_FILE}, expected it or ${INDEX_FILE}. ${advice}`);
 }

@@ -1,5 +1,7 @@
+import { CheckpointError } from "../errors.ts";
 import { byteSize, type DType } from "../tensor/dtype.ts";
 import { elementCount } from "../tensor/tensor.ts";
+import { METADATA } from "./safetensors.ts";
 
 /** What is known of a tensor before its values are. */
 export interface TensorSpec {
@@ -25,77 +27,100 @@ export interface FileLayout {
 /** Bytes of a shard where nothing else is asked for, as in Hugging Face's libraries. */
 export const DEFAULT_SHARD_SIZE = 20e9;
 
+/** Where Python's safetensors puts the tensors of each dtype: those with large elements first. */
+const RANK = {
+  I64: 0,
+  F64: 1,
+  F32: 2,
+  I32: 3,
+  BF16: 4,
+  F16: 5,
+  I16: 6,
+  F8_E4M3: 7,
+  I8: 8,
+  U8: 9,
+  BOOL: 10,
+} satisfies Record<DType, number>;
+
 /**
- * Plans the files that hold `tensors`: one, or several that are each at most `maxShardSize` bytes large (a larger tensor
- * has a file of its own). Within a file, tensors lie as Python's safetensors puts them: large elements first, then by name.
+ * Plans the files that hold `tensors`: one, or several with at most `maxShardSize` bytes of tensors each (a larger tensor has
+ * a file of its own). Files are filled in the order of names; within a file, bytes lie as Python's safetensors puts them.
+ *
+ * @throws CheckpointError for a name that is there twice or that the format reserves
  */
 export function planFiles(tensors: readonly TensorSpec[], maxShardSize = DEFAULT_SHARD_SIZE): FileLayout[] {
-  const shards: TensorSpec[][] = [];
-  let room = 0;
-  for (const tensor of tensors.toSorted(byName)) {
-    const bytes = byteLength(tensor);
-    if (shards.length === 0 || bytes > room) {
-      shards.push([]);
-      room = maxShardSize;
-    }
-    shards[shards.length - 1].push(tensor);
-    room -= bytes;
+  if (!(maxShardSize > 0)) {
+    throw new CheckpointError(`maxShardSize: ${maxShardSize}, expected a number of bytes. Leave it out for 20 GB.`);
   }
-  if (shards.length <= 1) return [planFile("model.safetensors", shards[0] ?? [])];
+  const sorted = tensors.toSorted((a, b) => compareNames(a.name, b.name));
+  checkNames(sorted);
+  const shards = splitIntoShards(sorted, maxShardSize);
+  if (shards.length === 1) return [planFile("model.safetensors", shards[0])];
   const number = (index: number) => String(index).padStart(5, "0");
   return shards.map((shard, index) =>
     planFile(`model-${number(index + 1)}-of-${number(shards.length)}.safetensors`, shard),
   );
 }
 
-/** model.safetensors.index.json for several files. */
-export function indexOf(files: readonly FileLayout[], tensors: readonly TensorSpec[]): string {
-  const weightMap = files.flatMap(({ name, places }) => [...places.keys()].map((tensor) => [tensor, name] as const));
-  weightMap.sort(([a], [b]) => compare(a, b));
-  const metadata = {
-    total_parameters: tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0),
-    total_size: tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0),
-  };
-  return `${JSON.stringify({ metadata, weight_map: Object.fromEntries(weightMap) }, null, 2)}\n`;
+/** Order of the bytes in UTF-8, which is how Rust and Python compare names. */
+export function compareNames(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
-function planFile(name: string, tensors: readonly TensorSpec[]): FileLayout {
-  const ordered = tensors.toSorted((a, b) => byteSize(b.dtype) - byteSize(a.dtype) || byName(a, b));
-  const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
-  const offsets = new Map<string, Place>();
-  let offset = 0;
-  for (const tensor of ordered) {
-    const length = byteLength(tensor);
-    header[tensor.name] = { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [offset, offset + length] };
-    offsets.set(tensor.name, { position: offset, length });
-    offset += length;
-  }
-  const bytes = encodeHeader(header);
-  const places = [...offsets].map(
-    ([tensor, { position, length }]) => [tensor, { position: bytes.length + position, length }] as const,
-  );
-  return { name, header: bytes, places: new Map(places), size: bytes.length + offset };
-}
-
-/** Length and JSON, padded with spaces to a multiple of eight bytes. */
-function encodeHeader(header: object): Uint8Array {
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  const padded = Math.ceil(json.length / 8) * 8;
-  const bytes = new Uint8Array(8 + padded).fill(0x20);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
-  bytes.set(json, 8);
-  return bytes;
-}
-
-function byteLength({ dtype, shape }: TensorSpec): number {
+/** Bytes that a tensor takes in a file. */
+export function byteLength({ dtype, shape }: TensorSpec): number {
   return byteSize(dtype) * elementCount(shape);
 }
 
-function byName(a: TensorSpec, b: TensorSpec): number {
-  return compare(a.name, b.name);
+function checkNames(sorted: readonly TensorSpec[]): void {
+  const bad = sorted.find(({ name }, index) => name === METADATA || name === sorted[index + 1]?.name);
+  if (!bad) return;
+  const found = bad.name === METADATA ? "a tensor named so" : "two tensors named so";
+  throw new CheckpointError(`${bad.name}: ${found}, expected a name of its own for each tensor. Rename it.`);
 }
 
-/** By code unit, as Rust and Python compare names. */
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** Cuts `tensors` where the next one has no room; without tensors, there is one empty shard. */
+function splitIntoShards(tensors: readonly TensorSpec[], maxShardSize: number): TensorSpec[][] {
+  const shards: TensorSpec[][] = [[]];
+  let room = maxShardSize;
+  for (const tensor of tensors) {
+    const bytes = byteLength(tensor);
+    if (bytes > room && shards[shards.length - 1].length > 0) {
+      shards.push([]);
+      room = maxShardSize;
+    }
+    shards[shards.length - 1].push(tensor);
+    room -= bytes;
+  }
+  return shards;
+}
+
+/** @param tensors - in the order of their names */
+function planFile(name: string, tensors: readonly TensorSpec[]): FileLayout {
+  const members = [`"${METADATA}":{"format":"pt"}`];
+  const offsets: [tensor: string, offset: number, length: number][] = [];
+  let end = 0;
+  for (const tensor of tensors.toSorted((a, b) => RANK[a.dtype] - RANK[b.dtype])) {
+    const { name, dtype, shape } = tensor;
+    const [begin, length] = [end, byteLength(tensor)];
+    end += length;
+    // An object would move names like "10" to the front and lose "__proto__".
+    members.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`);
+    offsets.push([name, begin, length]);
+  }
+  const header = encodeHeader(`{${members.join(",")}}`);
+  const places = new Map(
+    offsets.map(([tensor, offset, length]) => [tensor, { position: header.length + offset, length }]),
+  );
+  return { name, header, places, size: header.length + end };
+}
+
+/** Length and JSON, padded with spaces to a multiple of eight bytes. */
+function encodeHeader(json: string): Uint8Array {
+  const text = new TextEncoder().encode(json);
+  const padded = Math.ceil(text.length / 8) * 8;
+  const bytes = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(padded), true);
+  bytes.set(text, 8);
+  return bytes;
 }

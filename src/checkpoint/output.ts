@@ -1,22 +1,26 @@
-import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { type FileLayout, indexOf, type Place, planFiles, type TensorSpec } from "./layout.ts";
+import { type FileLayout, type Place, planFiles, type TensorSpec } from "./layout.ts";
+import { createPartial, moveIntoPlace, type OutputFolder } from "./output-folder.ts";
+import { INDEX_FILE, printIndex } from "./shard-index.ts";
 
 export interface OutputOptions {
   /** Where the checkpoint appears once it is whole. */
   readonly folder: string;
   /** All tensors that will be written. */
   readonly tensors: readonly TensorSpec[];
+  /** Bytes of tensors in one file, 20 GB unless told. */
   readonly maxShardSize?: number;
   /** Replaces a folder that exists, at the very end. */
   readonly overwrite?: boolean;
 }
 
-/** Bytes that are copied at a time. */
-const CHUNK = 16 * 2 ** 20;
+/** Bytes that are copied at a time, and bytes that one system call is given. */
+const CHUNK = 8 * 2 ** 20;
+const LARGEST_WRITE = 2 ** 30;
 
 /**
  * Starts a checkpoint. It is written into a folder beside the output, `<folder>.partial`, and moved into place at the end.
@@ -24,146 +28,144 @@ const CHUNK = 16 * 2 ** 20;
  * @throws CheckpointError for a folder that exists and is not empty, or a partial one, unless `overwrite`
  */
 export async function openOutput(options: OutputOptions): Promise<Output> {
+  const files = planFiles(options.tensors, options.maxShardSize);
   const folder = resolve(options.folder);
-  const partial = `${folder}.partial`;
-  for (const path of [folder, partial]) {
-    if (!options.overwrite && (await isOccupied(path))) {
-      throw new CheckpointError(
-        `${path}: exists already, expected a folder to create. Choose another output, or pass --overwrite.`,
-      );
-    }
+  const place = { folder, partial: `${folder}.partial`, overwrite: options.overwrite ?? false };
+  await createPartial(place);
+  const output = new Output(place, options.tensors, files);
+  try {
+    await output.createFiles();
+  } catch (error) {
+    await output.abort();
+    throw error;
   }
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
-  const output = new Output(folder, partial, options.tensors, planFiles(options.tensors, options.maxShardSize));
-  await output.writeHeaders();
   return output;
 }
 
-/** A checkpoint while it is written: every tensor has its place from the start. */
+/** A tensor that is to be written: its place, and how far it has got. */
+interface Slot extends Place {
+  readonly spec: TensorSpec;
+  readonly file: string;
+  state: "planned" | "started" | "written";
+}
+
+/** A checkpoint while it is written: every tensor has its place from the start, so that they come in any order. */
 export class Output {
   readonly #handles = new Map<string, FileHandle>();
-  readonly #places = new Map<string, Place & { readonly file: string }>();
-  readonly #pending: Map<string, TensorSpec>;
+  readonly #slots = new Map<string, Slot>();
 
   constructor(
-    private readonly folder: string,
-    private readonly partial: string,
+    private readonly place: OutputFolder,
     private readonly tensors: readonly TensorSpec[],
     private readonly files: readonly FileLayout[],
   ) {
-    this.#pending = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-    if (this.#pending.size < tensors.length)
-      throw new CheckpointError(`${folder}: two tensors of one name, expected each name once.`);
-    for (const { name: file, places } of files)
-      for (const [name, place] of places) this.#places.set(name, { file, ...place });
+    const specs = new Map(tensors.map((spec) => [spec.name, spec]));
+    for (const { name: file, places } of files) {
+      for (const [name, place] of places) {
+        this.#slots.set(name, { ...place, file, spec: specs.get(name) as TensorSpec, state: "planned" });
+      }
+    }
   }
 
-  /** Creates the files at their full size. */
-  async writeHeaders(): Promise<void> {
+  /** Creates the files at their full size, with their headers. */
+  async createFiles(): Promise<void> {
     for (const { name, header, size } of this.files) {
-      const handle = await open(join(this.partial, name), "w");
+      const handle = await open(join(this.place.partial, name), "wx");
       this.#handles.set(name, handle);
-      await handle.write(header, 0, header.length, 0);
+      await writeAt(handle, 0, header);
       await handle.truncate(size);
     }
   }
 
   /** Writes a tensor. @throws CheckpointError if it was not planned so, or is there already */
   async write(name: string, tensor: Tensor): Promise<void> {
-    const spec = this.#take(name);
-    if (tensor.dtype !== spec.dtype || String(tensor.shape) !== String(spec.shape)) {
-      const describe = ({ dtype, shape }: { dtype: string; shape: readonly number[] }) =>
-        `${dtype}[${shape.join(", ")}]`;
-      throw new CheckpointError(`${name}: ${describe(tensor)}, expected ${describe(spec)} as planned.`);
-    }
-    await this.#writeBytes(name, 0, tensor.bytes);
+    const slot = this.#start(name, tensor);
+    await writeAt(this.#handle(slot), slot.position, tensor.bytes);
+    slot.state = "written";
   }
 
-  /** Copies a tensor from another checkpoint as it is. */
+  /** Copies a tensor from another checkpoint as it is. @throws CheckpointError as {@link write} does */
   async copyTensor(name: string, checkpoint: Checkpoint): Promise<void> {
-    this.#take(name);
-    const { length } = this.#place(name);
-    for (let offset = 0; offset < length; offset += CHUNK) {
-      await this.#writeBytes(name, offset, await checkpoint.readBytes(name, offset, Math.min(CHUNK, length - offset)));
+    const slot = this.#start(name, checkpoint.info(name));
+    const buffer = new Uint8Array(Math.min(CHUNK, slot.length));
+    for (let offset = 0; offset < slot.length; offset += buffer.length) {
+      const chunk = buffer.subarray(0, slot.length - offset);
+      await checkpoint.readInto(chunk, name, offset);
+      await writeAt(this.#handle(slot), slot.position + offset, chunk);
     }
+    slot.state = "written";
   }
 
-  /** Copies a file into the folder under its own name. */
+  /** Copies a small file into the folder under its own name. */
   async copyFile(path: string): Promise<void> {
-    await copyFile(path, join(this.partial, basename(path)));
+    await writeFile(this.#pathOf(basename(path)), await readFile(path), { flush: true });
   }
 
+  /** Writes a text file in UTF-8. */
   async writeText(name: string, text: string): Promise<void> {
-    await writeFile(join(this.partial, name), text, { flush: true });
+    await writeFile(this.#pathOf(name), text, { flush: true });
   }
 
   /** Checks that nothing is missing, and moves the folder into place. */
   async finish(): Promise<void> {
-    if (this.#pending.size > 0) {
-      const [first] = this.#pending.keys();
+    const missing = [...this.#slots.values()].filter(({ state }) => state !== "written").map(({ spec }) => spec.name);
+    if (missing.length > 0) {
+      const others = missing.length > 1 ? ` and ${missing.length - 1} more` : "";
       throw new CheckpointError(
-        `${this.folder}: ${this.#pending.size} tensors were not written, ${first} first, expected all.`,
+        `${this.place.folder}: ${missing[0]}${others} not written, expected every planned tensor.`,
       );
     }
-    if (this.files.length > 1) await this.writeText("model.safetensors.index.json", indexOf(this.files, this.tensors));
+    if (this.files.length > 1) {
+      await writeFile(join(this.place.partial, INDEX_FILE), printIndex(this.files, this.tensors), { flush: true });
+    }
     for (const handle of this.#handles.values()) await handle.sync();
     await this.#close();
-    await rm(this.folder, { recursive: true, force: true });
-    await rename(this.partial, this.folder);
-    await syncFolder(dirname(this.folder));
+    await moveIntoPlace(this.place);
   }
 
   /** Leaves nothing behind. */
   async abort(): Promise<void> {
     await this.#close();
-    await rm(this.partial, { recursive: true, force: true });
+    await rm(this.place.partial, { recursive: true, force: true });
   }
 
-  async #writeBytes(name: string, offset: number, bytes: Uint8Array): Promise<void> {
-    const { file, position } = this.#place(name);
-    const handle = this.#handles.get(file) as FileHandle;
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesWritten } = await handle.write(
-        bytes,
-        done,
-        Math.min(bytes.length - done, 2 ** 30),
-        position + offset + done,
-      );
-      done += bytesWritten;
-    }
+  #start(name: string, tensor: Pick<TensorSpec, "dtype" | "shape">): Slot {
+    const slot = this.#slots.get(name);
+    if (!slot) throw new CheckpointError(`${name}: not planned, expected one of the tensors given to openOutput.`);
+    if (slot.state !== "planned") throw new CheckpointError(`${name}: written twice, expected each tensor once.`);
+    const [found, expected] = [describe(tensor), describe(slot.spec)];
+    if (found !== expected) throw new CheckpointError(`${name}: ${found}, expected ${expected} as planned.`);
+    slot.state = "started";
+    return slot;
   }
 
-  #take(name: string): TensorSpec {
-    const spec = this.#pending.get(name);
-    if (!spec) throw new CheckpointError(`${name}: not planned or written already, expected each planned tensor once.`);
-    this.#pending.delete(name);
-    return spec;
+  #handle({ spec, file }: Slot): FileHandle {
+    const handle = this.#handles.get(file);
+    if (!handle) throw new CheckpointError(`${spec.name}: written to a closed output, expected one before its end.`);
+    return handle;
   }
 
-  #place(name: string): Place & { readonly file: string } {
-    const place = this.#places.get(name);
-    if (!place) throw new CheckpointError(`${name}: has no place in the output, expected a planned tensor.`);
-    return place;
+  /** Path of a file that is no part of the weights. */
+  #pathOf(name: string): string {
+    if (name === basename(name) && name !== INDEX_FILE && !this.#handles.has(name))
+      return join(this.place.partial, name);
+    throw new CheckpointError(`${name}: cannot be written, expected the plain name of a file other than the weights'.`);
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.#handles.values()].map((handle) => handle.close()));
+    const handles = [...this.#handles.values()];
     this.#handles.clear();
+    await Promise.all(handles.map((handle) => handle.close()));
   }
 }
 
-async function isOccupied(path: string): Promise<boolean> {
-  const exists = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  return exists && (await readdir(path).catch(() => ["a file"])).length > 0;
+async function writeAt(handle: FileHandle, position: number, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const length = Math.min(bytes.length - done, LARGEST_WRITE);
+    done += (await handle.write(bytes, done, length, position + done)).bytesWritten;
+  }
 }
 
-/** Makes a rename last: a folder's entries are written when the folder itself is. */
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path).catch(() => undefined);
-  await handle?.sync().catch(() => undefined);
-  await handle?.close();
+function describe({ dtype, shape }: Pick<TensorSpec, "dtype" | "shape">): string {
+  return `${dtype}[${shape.join(", ")}]`;
 }

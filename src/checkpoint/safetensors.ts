@@ -1,29 +1,40 @@
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { byteSize, type DType, isDType } from "../tensor/dtype.ts";
 import { elementCount } from "../tensor/tensor.ts";
+import { findDuplicateName } from "./duplicate-name.ts";
+import { readAt } from "./read-at.ts";
 
 /** A tensor in a safetensors file: what it is and where its bytes lie. */
 export interface TensorInfo {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+  /** Path of the file. */
   readonly file: string;
-  /** Position of the first byte in the file, and of the one after the last. */
+  /** Position of the first byte in the file. */
   readonly begin: number;
+  /** Position after the last byte. */
   readonly end: number;
 }
+
+/** The name in a header that is no tensor's: what it holds are strings about the file. */
+export const METADATA = "__metadata__";
 
 /** Longest header that is read, as in the reference implementation. */
 const MAX_HEADER = 100_000_000;
 const LENGTH_BYTES = 8;
 
-const entrySchema = z.strictObject({
-  dtype: z.string(),
-  shape: z.array(z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER)),
-  data_offsets: z.tuple([z.number().int().nonnegative(), z.number().int().nonnegative()]),
-});
+/** A whole number; JSON's `-0` is none. */
+const size = z
+  .number()
+  .int()
+  .nonnegative()
+  .refine((value) => !Object.is(value, -0));
+
+const entrySchema = z.strictObject({ dtype: z.string(), shape: z.array(size), data_offsets: z.tuple([size, size]) });
+const metadataSchema = z.record(z.string(), z.string());
 
 /**
  * Reads the header of a safetensors file.
@@ -36,86 +47,98 @@ export async function readHeader(file: string): Promise<TensorInfo[]> {
     throw new CheckpointError(`${file}: cannot be opened, expected a safetensors file. Check the path.`, { cause });
   });
   try {
-    const { size } = await handle.stat();
-    const prefix = Buffer.alloc(LENGTH_BYTES);
-    const { bytesRead } = await handle.read(prefix, 0, LENGTH_BYTES, 0);
-    const length = bytesRead === LENGTH_BYTES ? prefix.readBigUInt64LE() : 0n;
-    if (length < 2n || length > BigInt(Math.min(MAX_HEADER, size - LENGTH_BYTES))) {
-      throw broken(file, `a header of ${length} bytes in a file of ${size}`, "one that fits");
-    }
-    const header = Buffer.alloc(Number(length));
-    await handle.read(header, 0, header.length, LENGTH_BYTES);
-    return parseHeader(file, header, size);
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw new CheckpointError(`${file}: not a file, expected a safetensors file. Check the path.`);
+    return parseHeader(file, await readHeaderBytes(file, handle, stats.size), stats.size);
   } finally {
     await handle.close();
   }
 }
 
-/** Checks the bytes of a header against the size of its file. Exported for tests of hostile headers. */
+async function readHeaderBytes(file: string, handle: FileHandle, fileSize: number): Promise<Uint8Array> {
+  const prefix = new Uint8Array(LENGTH_BYTES);
+  if ((await readAt(handle, 0, prefix)) < LENGTH_BYTES) throw broken(file, `${fileSize} bytes`, "a header's length");
+  const length = new DataView(prefix.buffer).getBigUint64(0, true);
+  const limit = Math.min(MAX_HEADER, fileSize - LENGTH_BYTES);
+  if (length > limit) throw broken(file, `a header of ${length} bytes`, `at most ${limit} in a file of ${fileSize}`);
+  const header = new Uint8Array(Number(length));
+  await readAt(handle, LENGTH_BYTES, header);
+  return header;
+}
+
+/** Checks the bytes of a header against the size of its file. */
 export function parseHeader(file: string, header: Uint8Array, fileSize: number): TensorInfo[] {
   const start = LENGTH_BYTES + header.length;
-  const tensors = parseEntries(file, header).map(([name, entry]) => toInfo(file, name, entry, start));
+  const entries = parseEntries(file, header);
+  const tensors = entries.map(([name, entry]) => toInfo(file, name, entry, start));
   tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let position = start;
   for (const { name, begin, end } of tensors) {
-    if (begin !== position)
-      throw broken(file, `${name} begins at byte ${begin}`, `byte ${position}, without gap or overlap`);
+    if (begin !== position) {
+      throw broken(file, `tensor ${excerpt(name)} begins at byte ${begin}`, `byte ${position}, without gap or overlap`);
+    }
     position = end;
   }
-  if (position !== fileSize)
-    throw broken(file, `tensors that end at byte ${position}`, `the end of the file, ${fileSize}`);
+  if (position !== fileSize) throw broken(file, `tensors that end at byte ${position} of ${fileSize}`, "its end");
   return tensors;
 }
 
 function toInfo(file: string, name: string, entry: unknown, start: number): TensorInfo {
   const result = entrySchema.safeParse(entry);
   if (!result.success) {
-    const [{ path, message }] = result.error.issues;
-    throw broken(file, `${name}.${path.join(".")}: ${message}`, "dtype, shape and data_offsets");
+    throw broken(
+      file,
+      `tensor ${excerpt(name)} is ${excerpt(entry)}`,
+      "dtype, shape and data_offsets, in whole numbers",
+    );
   }
   const { dtype, shape, data_offsets: offsets } = result.data;
-  if (!isDType(dtype)) throw broken(file, `${name} of dtype ${dtype}`, "a dtype that layerwise knows");
-  const bytes = byteSize(dtype) * elementCount(shape);
-  const found = offsets[1] - offsets[0];
-  if (found !== bytes) throw broken(file, `${name} of ${found} bytes`, `${bytes} for ${dtype}[${shape.join(", ")}]`);
+  if (!isDType(dtype)) {
+    throw new CheckpointError(
+      `${file}: tensor ${excerpt(name)} has dtype ${excerpt(dtype)}, expected one that layerwise knows. Convert it first.`,
+    );
+  }
+  const expected = byteSize(dtype) * elementCount(shape.map((length) => length || 1));
+  if (!Number.isSafeInteger(expected)) {
+    throw broken(file, `tensor ${excerpt(name)} has shape [${shape.join(", ")}]`, "one that a file can hold");
+  }
+  const [found, bytes] = [offsets[1] - offsets[0], byteSize(dtype) * elementCount(shape)];
+  if (found !== bytes) {
+    throw broken(file, `tensor ${excerpt(name)} has ${found} bytes`, `${bytes} for ${dtype}[${shape.join(", ")}]`);
+  }
   return { name, dtype, shape, file, begin: start + offsets[0], end: start + offsets[1] };
 }
 
-function parseEntries(file: string, header: Uint8Array): [string, unknown][] {
-  const text = decodeUtf8(file, header);
-  const entries = Object.entries(parseObject(file, text));
-  // JSON.parse keeps the last of two equal names: only the text shows that there were two.
-  if (countTopLevelNames(text) !== entries.length) throw broken(file, "a name twice", "each name once");
-  return entries.filter(([name]) => name !== "__metadata__");
+/** The members of the header's JSON but for its metadata. */
+function parseEntries(file: string, header: Uint8Array): [name: string, entry: unknown][] {
+  const entries = new Map(Object.entries(parseObject(file, header)));
+  const metadata = entries.get(METADATA) ?? {};
+  if (!metadataSchema.safeParse(metadata).success) {
+    throw broken(file, `${METADATA} is ${excerpt(metadata)}`, "an object of strings");
+  }
+  entries.delete(METADATA);
+  return [...entries];
 }
 
-function decodeUtf8(file: string, bytes: Uint8Array): string {
+function parseObject(file: string, header: Uint8Array): object {
+  if (header[0] !== 0x7b) throw broken(file, "a header of another kind", "a JSON object that begins at byte 8");
+  let text: string;
+  let object: object;
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    text = new TextDecoder("utf-8", { fatal: true }).decode(header);
+    object = JSON.parse(text) as object;
   } catch (cause) {
-    throw broken(file, "a header that is not UTF-8", "JSON in UTF-8", cause);
+    throw broken(file, "a header that does not parse", "JSON in UTF-8", cause);
   }
+  const duplicate = findDuplicateName(text);
+  if (duplicate !== undefined) throw broken(file, `${excerpt(duplicate)} is there twice`, "each name once");
+  return object;
 }
 
-function parseObject(file: string, text: string): object {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
-  } catch (cause) {
-    throw broken(file, "a header that is not JSON", "a JSON object", cause);
-  }
-  throw broken(file, "a header of another kind", "a JSON object");
-}
-
-/** Members of the outermost object of valid JSON, counted by their colons. */
-function countTopLevelNames(text: string): number {
-  let [depth, count] = [0, 0];
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:]/g)) {
-    if (token === "{" || token === "[") depth++;
-    else if (token === "}" || token === "]") depth--;
-    else if (token === ":" && depth === 1) count++;
-  }
-  return count;
+/** A value in a message, cut where it is long. */
+function excerpt(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length <= 100 ? text : `${text.slice(0, 100)}…`;
 }
 
 function broken(file: string, found: string, expected: string, cause?: unknown): CheckpointError {

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { inspectCheckpoint } from "../formats/inspect.ts";
 import { oneshot } from "../oneshot.ts";
+import { parseVariables } from "../recipe/variables.ts";
 import { addRunOptions, byteCount, integer, interruptible, positiveInteger } from "./options.ts";
 import { ProgressPrinter } from "./progress.ts";
 import { formatBytes, formatSeconds } from "./text.ts";
@@ -12,6 +13,8 @@ export function registerCompress(program: Command): void {
     .description("compress a checkpoint as a recipe says")
     .argument("<model>", "a checkpoint's folder, or a Hub id")
     .requiredOption("-r, --recipe <file>", "recipe in llm-compressor's YAML")
+    .option("--set <name=value...>", "values for variables of the recipe")
+    .option("--stage <name>", "take only the recipe's stages whose names begin so")
     .option("-d, --dataset <file>", "calibration data: .jsonl, .json, .txt, .csv or .parquet")
     .requiredOption("-o, --output <folder>", "where the compressed checkpoint appears")
     .option("--overwrite", "replace an output folder that exists")
@@ -34,11 +37,17 @@ export function registerCompress(program: Command): void {
     )
     .option("--max-shard-size <size>", "largest file of weights, such as 5GB (default: 20GB)", byteCount)
     .option("--json", "print each event as a line of JSON");
-  addRunOptions(command).action(async (model: string, { shuffle, json, ...options }) => {
+  addRunOptions(command).action(async (model: string, { shuffle, set, json, ...options }) => {
     const start = performance.now();
     const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
     const control = { onProgress: progress.onProgress, signal: interruptible() };
-    await oneshot({ ...options, model, shuffleCalibrationSamples: shuffle, ...control });
+    await oneshot({
+      ...options,
+      model,
+      shuffleCalibrationSamples: shuffle,
+      recipeArgs: set && parseVariables(set),
+      ...control,
+    });
     progress.finish();
     const { bytes, ratio } = await inspectCheckpoint(options.output);
     const summary = `${formatBytes(bytes)}, ${ratio.toFixed(2)} times smaller than at 16 bits`;

@@ -55,6 +55,8 @@ test("a class that comes twice opens a new group, so that order is kept", () => 
 });
 
 test("what is written reads back to the same modifiers", () => {
+  // the schemas drop a key called __proto__, which no option or group is called
+  const key = fc.string({ minLength: 1 }).filter((name) => name !== "__proto__");
   const names = fc.array(fc.string({ unit: "binary", minLength: 1 }), { maxLength: 3 });
   const scheme = fc.record(
     {
@@ -63,7 +65,7 @@ test("what is written reads back to the same modifiers", () => {
         {
           numBits: fc.integer({ min: 1, max: 8 }),
           symmetric: fc.boolean(),
-          observerKwargs: fc.dictionary(fc.string(), fc.double()),
+          observerKwargs: fc.dictionary(key, fc.double()),
         },
         { requiredKeys: [] },
       ),
@@ -73,7 +75,7 @@ test("what is written reads back to the same modifiers", () => {
   );
   const options: fc.Arbitrary<GPTQOptions> = fc.record(
     {
-      configGroups: fc.dictionary(fc.string({ minLength: 1 }), scheme),
+      configGroups: fc.dictionary(key, scheme),
       ignore: names,
       blockSize: fc.integer({ min: 1, max: 1e6 }),
       dampeningFrac: fc.double({ min: 0, max: 10, noNaN: true }),

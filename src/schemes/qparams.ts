@@ -1,9 +1,9 @@
 import { ShapeError } from "../errors.ts";
 import { fromFloat32, rounder } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
+import { roundHalfToEven } from "../tensor/rounding.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { integerRange, type QuantizationArgs } from "./arguments.ts";
-import { roundHalfToEven } from "../tensor/rounding.ts";
 
 /** The smallest and the largest element under each scale; both of the scale's shape. */
 export interface Range {

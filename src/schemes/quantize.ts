@@ -1,10 +1,10 @@
 import { ShapeError } from "../errors.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
+import { roundHalfToEven } from "../tensor/rounding.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { integerRange, type QuantizationArgs } from "./arguments.ts";
 import type { QParams } from "./qparams.ts";
-import { roundHalfToEven } from "../tensor/rounding.ts";
 import { forEachRun, type Tiling, tilingOf } from "./tiling.ts";
 
 /** A weight as integer codes: element ≈ (code − zeroPoint) · scale. */
