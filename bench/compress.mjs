@@ -1,9 +1,9 @@
 // One measured run in a process of its own: prints a line of JSON with seconds, peak bytes and what each phase took.
 //
-//   node bench/compress.mjs MODEL TEXTS OUTPUT SAMPLES RECIPE
+//   node bench/compress.mjs MODEL TEXTS OUTPUT SAMPLES RECIPE [PASSES]
 import { oneshot } from "layerwise";
 
-const [model, dataset, output, samples, recipe] = process.argv.slice(2);
+const [model, dataset, output, samples, recipe, passes] = process.argv.slice(2);
 const phases = {};
 let [phase, since] = ["preparing", performance.now()];
 const begin = (next) => {
@@ -23,6 +23,7 @@ await oneshot({
   shuffleCalibrationSamples: false,
   maxSeqLength: 512,
   addSpecialTokens: false,
+  onePass: passes === "1",
   onProgress: (event) => {
     if (event.type === "phase") begin(event.phase);
   },

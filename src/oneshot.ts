@@ -2,7 +2,7 @@ import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { resolveModel } from "./checkpoint/hub.ts";
 import { type CalibrationOptions, type CalibrationSource, loadCalibrationData } from "./data/calibration.ts";
 import { loadTokenizer } from "./data/tokenizer.ts";
-import { RecipeError } from "./errors.ts";
+import { ConfigError, RecipeError } from "./errors.ts";
 import { bindCheckpoint } from "./formats/bind-checkpoint.ts";
 import { CompressedOutput } from "./formats/compressed-output.ts";
 import { type Precision, savedDType } from "./formats/output-plan.ts";
@@ -49,6 +49,11 @@ export interface OneshotOptions
   readonly maxShardSize?: number;
   /** The dtype to save in: "auto", the default, keeps each tensor's own. */
   readonly precision?: Precision;
+  /**
+   * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
+   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. False.
+   */
+  readonly onePass?: boolean;
   /** Sequential targets that are compressed together. 1. */
   readonly sequentialTargetsPerSubgraph?: number;
   /** Names of functions that the trace does not enter. */
@@ -99,17 +104,18 @@ async function compress(
   const needsData = modifiers.find(({ requiresCalibrationData }) => requiresCalibrationData);
   if (!needsData) return compressWithoutData(model, stage);
   const batches = packBatches(await calibrationBatches(needsData, checkpoint, options));
-  const targets = getSequentialTargets(modifiers, model, options);
-  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph };
+  const targets = options.onePass ? ["Linear"] : getSequentialTargets(modifiers, model, options);
+  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
   const subgraphs = traceSubgraphs(model, batches[0], targets, tracingIgnore, partition);
-  const dispatched = await dispatchForSequential(model, { device, threads });
+  const onWarning = (message: string) => options.onProgress?.({ type: "warning", message });
+  const dispatched = await dispatchForSequential(model, { device, threads, onWarning });
   if (options.selfCheck ?? true) await selfCheck(subgraphs, dispatched, batches[0]);
   return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError });
 }
 
 async function calibrationBatches(
   needsData: Modifier,
-  { folder }: Checkpoint,
+  checkpoint: Checkpoint,
   { dataset, ...options }: OneshotOptions,
 ) {
   if (dataset === undefined) {
@@ -117,7 +123,8 @@ async function calibrationBatches(
       `${needsData.name}: no calibration data, expected a dataset. Pass one, or use a recipe that needs none.`,
     );
   }
-  const tokenizer = options.tokenizer ?? (await loadTokenizer(folder));
+  const hasTokenizer = (await checkpoint.listFiles()).includes("tokenizer.json"); // token ids need none
+  const tokenizer = options.tokenizer ?? (hasTokenizer ? await loadTokenizer(checkpoint.folder) : undefined);
   const { batches, warnings } = await loadCalibrationData(dataset, { ...options, tokenizer });
   for (const message of warnings) options.onProgress?.({ type: "warning", message });
   return batches;

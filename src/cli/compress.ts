@@ -29,6 +29,7 @@ export function registerCompress(program: Command): void {
     .option("--concatenate-data", "join all samples and cut them into blocks")
     .option("--sequential-targets <patterns...>", "modules to compress together (default: the decoder layers)")
     .option("--sequential-targets-per-subgraph <n>", "targets in one subgraph (default: 1)", positiveInteger)
+    .option("--one-pass", "cut before every group of linears that read the same value; the model is run once")
     .option("--tracing-ignore <names...>", "functions that the trace does not enter")
     .option("--no-propagate-error", "calibrate later layers on the outputs of the uncompressed ones")
     .option("--no-self-check", "do not compare the subgraphs with the whole model first")

@@ -1,6 +1,6 @@
 import { TraceError } from "../errors.ts";
 import { isComposite } from "./function.ts";
-import type { Graph } from "./graph.ts";
+import { type Graph, getitem } from "./graph.ts";
 import type { GraphModule } from "./graph-module.ts";
 import { Node } from "./node.ts";
 import type { Traceable } from "./traceable.ts";
@@ -48,7 +48,7 @@ class InliningTracer extends Tracer {
   #replay(node: Node, inputs: Node[], graph: Graph, modules: ReadonlyMap<string, Traceable>): Node {
     if (node.op === "call_module") return this.#enter(node, inputs, modules);
     if (isComposite(node.target)) return this.callFunction(node.target, inputs, node.attrs);
-    if (node.targetName === "getitem") return graph.getItem(inputs[0], node.attrs.index as number);
+    if (node.target === getitem) return graph.getItem(inputs[0], node.attrs.index as number);
     return graph.copyNode(node, inputs);
   }
 

@@ -1,6 +1,6 @@
 import { ExecutionError } from "../errors.ts";
 import { isOpaque } from "../fx/function.ts";
-import type { Graph } from "../fx/graph.ts";
+import { type Graph, getitem } from "../fx/graph.ts";
 import type { Node } from "../fx/node.ts";
 import { isTuple } from "../fx/types.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -116,7 +116,7 @@ async function runOpaque(node: Node, values: ReadonlyMap<Node, readonly Tensor[]
 function tensorsOf(node: Node, values: ReadonlyMap<Node, readonly Tensor[]>): readonly Tensor[] {
   const known = values.get(node);
   if (known) return known;
-  if (node.targetName === "getitem") return [tensorsOf(node.inputs[0], values)[node.attrs.index as number]];
+  if (node.target === getitem) return [tensorsOf(node.inputs[0], values)[node.attrs.index as number]];
   throw new ExecutionError(`%${node.name}: no value, expected one made by an earlier part.`);
 }
 

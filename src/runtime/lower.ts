@@ -1,4 +1,5 @@
 import { ExecutionError } from "../errors.ts";
+import { getitem } from "../fx/graph.ts";
 import type { Node } from "../fx/node.ts";
 import { tensorTypes } from "../fx/types.ts";
 import type { OnnxExpression } from "../ops/onnx.ts";
@@ -62,7 +63,7 @@ export function lowerNodes(nodes: readonly Node[], wanted: readonly Node[]): Low
 
 /** Emits one node; returns the names of its tensors. */
 function lowerNode(node: Node, inputs: readonly string[][], writer: OnnxWriter, label: string): string[] {
-  if (node.targetName === "getitem") return [inputs[0][node.attrs.index as number]];
+  if (node.target === getitem) return [inputs[0][node.attrs.index as number]];
   if (!isOperator(node.target)) {
     throw new ExecutionError(`%${node.name}: ${node.targetName} has no lowering, expected an operator.`);
   }

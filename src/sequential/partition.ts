@@ -8,6 +8,8 @@ export type BoundaryRule = "target-opens" | "target-closes";
 export interface PartitionOptions {
   readonly targetsPerSubgraph?: number;
   readonly boundary?: BoundaryRule;
+  /** Whether targets that read the same value count as one, and so come to lie in one part. False. */
+  readonly shareInputs?: boolean;
 }
 
 /**
@@ -20,14 +22,14 @@ export interface PartitionOptions {
 export function topologicalPartition(
   graph: Graph,
   targets: ReadonlySet<Node>,
-  { targetsPerSubgraph = 1, boundary = "target-opens" }: PartitionOptions = {},
+  { targetsPerSubgraph = 1, boundary = "target-opens", shareInputs = false }: PartitionOptions = {},
 ): Node[][] {
   if (!(Number.isInteger(targetsPerSubgraph) && targetsPerSubgraph >= 1)) {
     throw new TraceError(`targetsPerSubgraph: ${targetsPerSubgraph}, expected an integer of at least one.`);
   }
   if (!graphIsWellFormed(graph))
     throw new TraceError("graph: users and inputs disagree, expected a well-formed graph.");
-  const parts = new Parts(targets, targetsPerSubgraph, boundary);
+  const parts = new Parts(targets, targetsPerSubgraph, boundary, shareInputs);
   for (const node of inOrderOfReadiness(graph)) parts.add(node);
   for (const node of graph.nodes.filter(isAttribute).toReversed()) parts.prependToFirstReader(node);
   if (graph.outputNode) parts.addLast(graph.outputNode);
@@ -60,18 +62,21 @@ function* inOrderOfReadiness(graph: Graph): Generator<Node> {
 class Parts {
   readonly nodes: Node[][] = [[]];
   #targetsInPart = 0;
+  #lastTarget?: Node;
 
   constructor(
     private readonly targets: ReadonlySet<Node>,
     private readonly targetsPerSubgraph: number,
     private readonly boundary: BoundaryRule,
+    private readonly shareInputs: boolean,
   ) {}
 
   add(node: Node): void {
-    const isTarget = this.targets.has(node);
+    const isTarget = this.targets.has(node) && !this.#joinsLastTarget(node);
     if (isTarget && this.boundary === "target-opens" && this.#isFullOrHead()) this.#open();
     this.#last.push(node);
     if (!isTarget) return;
+    this.#lastTarget = node;
     this.#targetsInPart++;
     if (this.boundary === "target-closes" && this.#targetsInPart === this.targetsPerSubgraph) this.#open();
   }
@@ -88,6 +93,10 @@ class Parts {
 
   get #last(): Node[] {
     return this.nodes[this.nodes.length - 1];
+  }
+
+  #joinsLastTarget(node: Node): boolean {
+    return this.shareInputs && this.#lastTarget !== undefined && node.inputs[0] === this.#lastTarget.inputs[0];
   }
 
   /** What comes before the first target is a part of its own. */
