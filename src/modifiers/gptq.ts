@@ -103,7 +103,7 @@ export class GPTQModifier implements Modifier {
       if (!rounded) this.#roundedToNearest.push(path);
       const quantized: QuantizedWeight = rounded
         ? { ...qparams[index], codes: new Tensor("I8", module.weight.shape, rounded[index].codes), args }
-        : quantizeWeight(weights[index], qparams[index], args, path);
+        : quantizeWeight(withoutColumns(toFloat32(weights[index]), hessian.dead), qparams[index], args, path);
       stage.setQuantized(module, quantized);
       const seconds = (performance.now() - start) / 1000 / targets.length;
       stage.report({ module: path, error: rounded?.[index].loss, seconds });

@@ -1,6 +1,7 @@
 import { RecipeError } from "../errors.ts";
+import { bestMatch } from "../nn/best-match.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
-import { classNames, matchesAny, matchesPattern, matchModules } from "../nn/match.ts";
+import { matchesAny, matchModules } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
 import { resolveWeightObserver } from "../observers/registry.ts";
 import { presetScheme } from "../schemes/presets.ts";
@@ -48,7 +49,7 @@ function presets(
 }
 
 /**
- * The scheme of every module that one of `schemes` targets and `ignore` does not name.
+ * The scheme of every module that one of `schemes` targets and `ignore` does not name, with the observer that it gets.
  *
  * @throws RecipeError naming targets that match nothing, and every module that its scheme does not fit
  */
@@ -60,9 +61,10 @@ export function assignSchemes(
   { warn }: ModifierContext,
 ): Map<Linear, QuantizationScheme> {
   for (const { targets } of schemes) matchModules(model, targets);
+  const observed = withObservers(schemes, warn);
   const assigned = new Map<Linear, QuantizationScheme>();
   for (const [path, module] of model.namedModules()) {
-    const scheme = schemeFor(path, module, schemes);
+    const scheme = bestMatch(path, module, observed);
     if (!scheme?.weights || matchesAny(ignore, path, module)) continue;
     if (module instanceof Embedding)
       throw new RecipeError(`${path}: an Embedding, expected a Linear. Add it to ignore.`);
@@ -72,27 +74,23 @@ export function assignSchemes(
     throw new RecipeError(`${modifier}: no module left to quantize, expected some. Check targets and ignore.`);
   }
   checkShapes(model, assigned);
-  for (const observer of new Set(schemes.map(({ weights }) => weights?.observer ?? null))) {
-    const { warning } = resolveWeightObserver(observer);
-    if (warning) warn(warning);
-  }
   return assigned;
 }
 
-/** The first scheme by the order of readers: exact names, then patterns, then classes; among equals, alphabetical. */
-function schemeFor(
-  path: string,
-  module: Module,
+/** The schemes with the names of the observers that their weights get: config.json has them. */
+function withObservers(
   schemes: readonly QuantizationScheme[],
-): QuantizationScheme | undefined {
-  const candidates = schemes.flatMap((scheme) => scheme.targets.map((target) => ({ target, scheme })));
-  const ordered = candidates.toSorted((a, b) => (a.target < b.target ? -1 : 1));
-  const isClass = ({ target }: { target: string }) => classNames(module).includes(target);
-  const match =
-    ordered.find(({ target }) => target === path) ??
-    ordered.find(({ target }) => matchesPattern(target, path)) ??
-    ordered.find(isClass);
-  return match?.scheme;
+  warn: ModifierContext["warn"],
+): readonly QuantizationScheme[] {
+  const warnings = new Set<string>();
+  const observed = schemes.map((scheme) => {
+    if (!scheme.weights) return scheme;
+    const { observer, warning } = resolveWeightObserver(scheme.weights.observer);
+    if (warning) warnings.add(warning);
+    return { ...scheme, weights: { ...scheme.weights, observer: observer.name } };
+  });
+  for (const warning of warnings) warn(warning);
+  return observed;
 }
 
 /** Collects every misfit before it throws, so that a recipe is corrected once. */

@@ -1,6 +1,6 @@
 import type { Node } from "../fx/node.ts";
 import type { Module } from "../nn/module.ts";
-import { gram } from "../ops/linear.ts";
+import { gram } from "../ops/gram.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** What is computed of an observed value in each batch, and how the batches are put together. */

@@ -1,6 +1,5 @@
 import type { Operand } from "../fx/traceable.ts";
 import { formatType, type TensorType } from "../fx/types.ts";
-import { int64 } from "./constants.ts";
 import { type OnnxExpression, type OnnxValue, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { mismatch } from "./shapes.ts";
@@ -31,22 +30,6 @@ export const embedding = defineOp<[ids: Operand, table: Operand]>({
     return { dtype: table.dtype, shape: [...ids.shape, table.shape[1]] };
   },
   lower: ([ids, table]) => onnx("Gather", [table, ids], { axis: 0 }),
-});
-
-/** XᵀX of the last dimension, over all rows: the second moment that a Hessian is made of. [in, in]. */
-export const gram = defineOp<[x: Operand]>({
-  name: "gram",
-  infer([x]) {
-    const width = lastDimension("gram", x);
-    return { dtype: "F32", shape: [width, width] };
-  },
-  lower([x]) {
-    // The last dimension stays; all others become one. Reshape copies a dimension given as 0 only by position, so
-    // the width is taken from the shape of x.
-    const width = onnx("Shape", [x], { start: -1 });
-    const rows = onnx("Reshape", [x, onnx("Concat", [int64(-1), width], { axis: 0 })]);
-    return onnx("Gemm", [rows, rows], { transA: 1 });
-  },
 });
 
 function multiply(x: OnnxValue, weight: OnnxValue): OnnxExpression {

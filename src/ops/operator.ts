@@ -7,8 +7,12 @@ import type { OnnxExpression, OnnxValue } from "./onnx.ts";
 
 /** A primitive operation: its type rule, and what it is in ONNX. */
 export interface Operator extends FunctionTarget {
-  /** One expression for each tensor of the result. */
-  lower(inputs: readonly OnnxValue[], attrs: Attributes): OnnxExpression | readonly OnnxExpression[];
+  /** One expression for each tensor of the result; `types` are those of the inputs. */
+  lower(
+    inputs: readonly OnnxValue[],
+    attrs: Attributes,
+    types: readonly TensorType[],
+  ): OnnxExpression | readonly OnnxExpression[];
 }
 
 /** An operator that a forward calls: operands first, then its attributes. */
@@ -23,6 +27,7 @@ interface Definition<Operands extends readonly Operand[], Attrs extends Attribut
   readonly lower: (
     inputs: { readonly [K in keyof Operands]: OnnxValue },
     attrs: Attrs,
+    types: { readonly [K in keyof Operands]: TensorType },
   ) => OnnxExpression | readonly OnnxExpression[];
 }
 
@@ -39,7 +44,7 @@ export function defineOp<
       if (tuple >= 0) throw new ShapeError(`${name}: input ${tuple} is a tuple, expected one tensor. Unpack it first.`);
       return definition.infer(inputs as never, attrs as Attrs);
     },
-    lower: (inputs, attrs) => definition.lower(inputs as never, attrs as Attrs),
+    lower: (inputs, attrs, types) => definition.lower(inputs as never, attrs as Attrs, types as never),
   };
   const call = (...args: readonly (Operand | Attrs)[]) => {
     const attrs = isAttributes(args.at(-1)) ? (args.at(-1) as Attrs) : {};

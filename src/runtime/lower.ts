@@ -68,7 +68,8 @@ function lowerNode(node: Node, inputs: readonly string[][], writer: OnnxWriter, 
     throw new ExecutionError(`%${node.name}: ${node.targetName} has no lowering, expected an operator.`);
   }
   const values = inputs.map(([value]) => ({ value }));
-  const lowered = node.target.lower(values, node.attrs);
+  const types = node.inputs.map((input) => input.tensorType);
+  const lowered = node.target.lower(values, node.attrs, types);
   const expressions: readonly OnnxExpression[] = Array.isArray(lowered) ? lowered : [lowered as OnnxExpression];
   return expressions.map((expression) => writer.emit(expression, label));
 }
