@@ -2,7 +2,7 @@ import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { resolveModel } from "./checkpoint/hub.ts";
 import { type CalibrationOptions, type CalibrationSource, loadCalibrationData } from "./data/calibration.ts";
 import { loadTokenizer } from "./data/tokenizer.ts";
-import { ConfigError, RecipeError } from "./errors.ts";
+import { RecipeError } from "./errors.ts";
 import { bindCheckpoint } from "./formats/bind-checkpoint.ts";
 import { CompressedOutput } from "./formats/compressed-output.ts";
 import { type Precision, savedDType } from "./formats/output-plan.ts";

@@ -32,7 +32,8 @@ export async function evaluatePerplexity(
   windows: readonly Batch[],
   { control = {}, device = "cpu", ...options }: EvaluateOptions = {},
 ): Promise<Perplexity> {
-  const dispatched = await dispatchForSequential(new NextTokenLoss(model), { ...options, device });
+  const onWarning = (message: string) => control.onProgress?.({ type: "warning", message });
+  const dispatched = await dispatchForSequential(new NextTokenLoss(model), { onWarning, ...options, device });
   const targets = model.noSplitModules;
   const subgraphs = traceSubgraphs(dispatched.model, windows[0], targets);
   let [sum, tokens] = [0, 0];

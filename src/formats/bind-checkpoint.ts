@@ -1,4 +1,5 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { bestMatch } from "../nn/best-match.ts";
 import { bindParameters } from "../nn/bind.ts";
 import { Linear } from "../nn/linear.ts";
 import { matchesAny } from "../nn/match.ts";
@@ -38,7 +39,7 @@ export function compressedModules(model: Module, checkpoint: Checkpoint): Map<st
   if (checkpoint.config.quantization_config === undefined) return modules;
   const { groups, ignore } = readQuantizationConfig(checkpoint.config.quantization_config);
   for (const [path, linear] of model.namedModules()) {
-    const scheme = groups.find(({ targets }) => matchesAny(targets, path, linear));
+    const scheme = bestMatch(path, linear, groups);
     if (!(linear instanceof Linear) || !scheme?.weights || matchesAny(ignore, path, linear)) continue;
     modules.set(path, { path, linear, format: formatOf(scheme, path), args: scheme.weights });
   }

@@ -94,7 +94,7 @@ export class CompressedOutput {
   /** The source's config.json with what the compression changed. */
   #config(): Record<string, unknown> {
     const { checkpoint, model, schemes, precision = "auto" } = this.options;
-    const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision] };
+    const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
     const quantization = schemes.size > 0 ? { quantization_config: describeQuantization(model, schemes) } : {};
     return { ...checkpoint.config, ...dtype, ...tie, ...quantization };

@@ -46,7 +46,8 @@ export function planOutput(
       } else if (!(parameter instanceof Buffer) && parameter.source?.name === name) dense.set(name, parameter);
     }
   }
-  const known = new Set([...dense.keys(), ...[...replaced].map(({ source }) => source?.name)]);
+  const known = new Set([...dense.keys(), ...[...quantized.values()].map(({ path }) => `${path}.weight`)]);
+  for (const { source } of replaced) if (source) known.add(source.name);
   const surplus = [...checkpoint.tensors.keys()].filter((name) => !known.has(name));
   const tensors = [
     ...[...quantized].flatMap(([module, { path, format }]) => {

@@ -1,16 +1,30 @@
-import { ExecutionError } from "../errors.ts";
+import { DataError, ExecutionError } from "../errors.ts";
 import type { Value } from "../runtime/executable.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** The model's inputs for one run: I64[rows, tokens] each, the same names in every batch. */
 export type Batch = Readonly<Record<string, Tensor>>;
 
+/** @throws DataError naming a batch that has other keys than the first */
+export function checkBatches(batches: readonly Readonly<Record<string, unknown>>[]): void {
+  const [expected, ...found] = batches.map((batch) => Object.keys(batch).sort().join(", "));
+  const differs = found.findIndex((keys) => keys !== expected);
+  if (differs < 0) return;
+  throw new DataError(
+    `batch ${differs + 1}: ${found[differs] || "no keys"}, expected ${expected} as in batch 0. Give every batch the same keys.`,
+  );
+}
+
 /** What flows from subgraph to subgraph: for each batch, the values that a later subgraph still reads, by name. */
 export class IntermediatesCache {
   readonly #batches: Map<string, Value>[];
 
-  /** @param batches - the model's inputs, which the first subgraphs read */
+  /**
+   * @param batches - the model's inputs, which the first subgraphs read
+   * @throws DataError naming a batch that has other keys than the first
+   */
   constructor(batches: readonly Readonly<Record<string, Value>>[]) {
+    checkBatches(batches);
     this.#batches = batches.map((batch) => new Map(Object.entries(batch)));
   }
 

@@ -1,5 +1,5 @@
 import { concatenateRows } from "../tensor/concatenate.ts";
-import type { Batch } from "./intermediates.ts";
+import { type Batch, checkBatches } from "./intermediates.ts";
 
 /** Tokens in one run: enough for matrix products at full speed, few enough for small intermediates. */
 const TOKENS_PER_RUN = 2048;
@@ -7,8 +7,11 @@ const TOKENS_PER_RUN = 2048;
 /**
  * Puts neighbouring batches of equal length together, so that one run does more work. Sums over all batches, and so what
  * is calibrated, stay the same up to rounding.
+ *
+ * @throws DataError naming a batch that has other keys than the first
  */
 export function packBatches(batches: readonly Batch[], tokensPerRun = TOKENS_PER_RUN): Batch[] {
+  checkBatches(batches);
   const groups: Batch[][] = [];
   for (const batch of batches) {
     const group = groups.at(-1);

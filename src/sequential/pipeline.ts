@@ -2,6 +2,7 @@ import type { Modifier } from "../modifiers/modifier.ts";
 import type { Tap } from "../modifiers/tap.ts";
 import type { Module } from "../nn/module.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
+import { checkCoverage } from "./coverage.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { Phase } from "./events.ts";
 import { type Batch, IntermediatesCache } from "./intermediates.ts";
@@ -23,6 +24,8 @@ export interface PipelineOptions extends Omit<StageContext, "weights" | "statist
  * not computed: neither the last projection during calibration nor, at the end, the lm_head.
  *
  * @returns what is to be saved, subgraph by subgraph; its memory is free once the next is asked for
+ * @throws DataError naming a batch that has other keys than the first
+ * @throws CompressionError naming modules with a scheme that no subgraph calls
  */
 export async function* compressInOrder(
   subgraphs: readonly Subgraph[],
@@ -52,6 +55,7 @@ class Run {
       subgraph.submodules().map(([, module]) => [module, index] as const),
     );
     this.#lastCall = new Map(calls);
+    checkCoverage(dispatched.model, options.modifiers, new Set(this.#lastCall.keys()));
   }
 
   /** A module that is called in several subgraphs is compressed in the last of them. */

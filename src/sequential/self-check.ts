@@ -1,12 +1,18 @@
 import { ExecutionError } from "../errors.ts";
 import { Graph } from "../fx/graph.ts";
+import { GraphModule } from "../fx/graph-module.ts";
 import type { Node } from "../fx/node.ts";
+import { Tracer } from "../fx/tracer.ts";
 import type { Module } from "../nn/module.ts";
 import type { Value } from "../runtime/executable.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
+import { CompiledGraph } from "./compiled-graph.ts";
+import { populateConcreteArgs } from "./concrete-args.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { Batch } from "./intermediates.ts";
+import { runInOrder } from "./run-in-order.ts";
 import { Subgraph } from "./subgraph.ts";
+import { inputTypes } from "./trace-subgraphs.ts";
 
 export interface SelfCheckOptions {
   /** Bytes of weights that may be in memory at once; with more, only the first three subgraphs are compared. */
@@ -20,7 +26,8 @@ const DEFAULT_BUDGET = 256 * 2 ** 20;
 const SAMPLE = [1, 32];
 
 /**
- * Runs the subgraphs on one sample, one after another and as one graph, and compares what comes out.
+ * Runs the subgraphs on one sample, one after another, and compares what comes out with the model as one graph, traced
+ * anew; where its weights do not fit, with the first subgraphs as one.
  *
  * @throws ExecutionError naming the value that differs
  */
@@ -30,18 +37,20 @@ export async function selfCheck(
   batch: Batch,
   { memoryBudget = DEFAULT_BUDGET }: SelfCheckOptions = {},
 ): Promise<void> {
+  const sample = Object.fromEntries(Object.entries(batch).map(([name, tensor]) => [name, crop(tensor, SAMPLE)]));
   const fits = parameterBytes(dispatched.model) <= memoryBudget;
   const checked = fits ? subgraphs : subgraphs.slice(0, 3);
-  const sample = Object.fromEntries(Object.entries(batch).map(([name, tensor]) => [name, crop(tensor, SAMPLE)]));
-  const expected = await mergeSubgraphs(checked).forward(dispatched, sample);
+  const reference = fits ? traceWhole(dispatched.model, sample) : mergeSubgraphs(checked);
+  const expected = await (await CompiledGraph.compile(reference, dispatched)).run(sample, dispatched);
   dispatched.weights.releaseAll();
-  const values: Record<string, Value> = { ...sample };
-  for (const subgraph of checked) {
-    const inputs = Object.fromEntries([...subgraph.inputNames].map((name) => [name, values[name]]));
-    Object.assign(values, await subgraph.forward(dispatched, inputs));
-    dispatched.weights.releaseAll();
+  for await (const found of runInOrder(checked, dispatched, [sample])) {
+    for (const [name, value] of Object.entries(expected)) compare(name, found[name], value);
   }
-  for (const [name, value] of Object.entries(expected)) compare(name, values[name], value);
+}
+
+/** The whole model as one graph, traced without regard to targets. */
+function traceWhole(model: Module, sample: Batch): GraphModule {
+  return new GraphModule(model, new Tracer().trace(model, inputTypes(sample), populateConcreteArgs(model, sample)));
 }
 
 /** The subgraphs as one, which returns what the last of them returns. */
@@ -93,12 +102,13 @@ function compare(name: string, found: Value, expected: Value): void {
   }
 }
 
-/** Largest |a − b| (NaN if there is one) and largest |b|. */
+/** Largest |a − b| and largest finite |b|; elements that are the same are no difference, be they NaN or infinite. */
 function largestDifference(a: Tensor, b: Tensor): [difference: number, magnitude: number] {
   let [difference, magnitude] = [0, 0];
   for (let i = 0; i < b.data.length; i++) {
-    difference = Math.max(difference, Math.abs(Number(a.data[i]) - Number(b.data[i])));
-    magnitude = Math.max(magnitude, Math.abs(Number(b.data[i])));
+    const [found, expected] = [Number(a.data[i]), Number(b.data[i])];
+    if (Number.isFinite(expected)) magnitude = Math.max(magnitude, Math.abs(expected));
+    if (!Object.is(found, expected)) difference = Math.max(difference, Math.abs(found - expected));
   }
   return [difference, magnitude];
 }

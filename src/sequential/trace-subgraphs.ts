@@ -45,7 +45,8 @@ export function traceSubgraphs(
   return subgraphs;
 }
 
-function inputTypes(sample: SampleInput): Record<string, TensorType> {
+/** Types of a model's inputs: the sample's, but of any number of rows and tokens. */
+export function inputTypes(sample: SampleInput): Record<string, TensorType> {
   return Object.fromEntries(
     Object.entries(sample).map(([name, { dtype, shape }]) => [
       name,
