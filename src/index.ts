@@ -70,5 +70,6 @@ export { findTargetNodes, getSequentialAncestors, getSequentialTargets } from ".
 export { type SubgraphSummary, traceModel } from "./sequential/trace-model.ts";
 export { type SampleInput, traceSubgraphs } from "./sequential/trace-subgraphs.ts";
 export { SequentialTracer } from "./sequential/tracer.ts";
+export { fromFloat32, toFloat32 } from "./tensor/convert.ts";
 export type { DType, FloatDType } from "./tensor/dtype.ts";
 export { Tensor } from "./tensor/tensor.ts";
