@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { CheckpointError, LayerwiseError } from "../errors.ts";
 import { type DownloadProgress, downloadSnapshot } from "./snapshot.ts";
 
+/** What {@link resolveModel} may be told. */
 export interface ResolveOptions {
   /** A branch, tag or commit of a Hub repository; its main branch unless told. */
   readonly revision?: string;

@@ -7,6 +7,7 @@ import { type FileLayout, type Place, planFiles, type TensorSpec } from "./layou
 import { createPartial, moveIntoPlace, type OutputFolder } from "./output-folder.ts";
 import { INDEX_FILE, printIndex } from "./shard-index.ts";
 
+/** What {@link openOutput} is told. */
 export interface OutputOptions {
   /** Where the checkpoint appears once it is whole. */
   readonly folder: string;

@@ -10,6 +10,7 @@ export interface DownloadProgress {
   readonly total: number;
 }
 
+/** Which snapshot is wanted, and who is told of its progress. */
 export interface SnapshotOptions {
   /** A branch, tag or commit. */
   readonly revision: string;

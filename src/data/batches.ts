@@ -8,6 +8,7 @@ export type Batch = Readonly<{ input_ids: Tensor<"I64">; attention_mask: Tensor<
 /** How samples of different lengths become one batch: cut to the shortest, or padded to the longest. */
 export type DataCollator = (typeof DATA_COLLATORS)[number];
 
+/** The ways to make the samples of a batch equally long. */
 export const DATA_COLLATORS = ["truncation", "padding"] as const;
 
 /** How samples are put together. */

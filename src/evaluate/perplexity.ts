@@ -17,6 +17,7 @@ export interface Perplexity {
   readonly tokens: number;
 }
 
+/** Where to run, and how to watch and stop it. */
 export interface EvaluateOptions extends DispatchOptions {
   readonly control?: RunControl;
 }

@@ -10,6 +10,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { describeQuantization } from "./describe-quantization.ts";
 import { type OutputPlan, type Precision, planOutput, savedDType } from "./output-plan.ts";
 
+/** What is written where, and how. */
 export interface CompressedOutputOptions {
   /** Where the compressed checkpoint appears once it is whole. */
   readonly folder: string;

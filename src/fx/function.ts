@@ -14,10 +14,12 @@ export interface OpaqueFunction extends FunctionTarget {
   readonly run: (...inputs: Tensor[]) => Tensor | Promise<Tensor>;
 }
 
+/** Narrows a call's target to a composite function. */
 export function isComposite(target: FunctionTarget | string): target is CompositeFunction {
   return typeof target !== "string" && "body" in target;
 }
 
+/** Narrows a call's target to an opaque function. */
 export function isOpaque(target: FunctionTarget | string): target is OpaqueFunction {
   return typeof target !== "string" && "run" in target;
 }

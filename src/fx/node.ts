@@ -7,6 +7,7 @@ export type NodeOp = "placeholder" | "get_attr" | "call_function" | "call_module
 
 /** Constants of a call: plain data, so that equal calls can be told from their text. */
 export type Attributes = Readonly<Record<string, AttributeValue>>;
+/** One constant: what JSON can hold, nested lists included. */
 export type AttributeValue = number | string | boolean | null | readonly AttributeValue[];
 
 /** What a call_function node calls: an operator, a composite function or an opaque one. */

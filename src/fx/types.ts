@@ -17,6 +17,7 @@ export interface TupleType {
 /** What is known of a traced value. */
 export type ValueType = TensorType | TupleType;
 
+/** Whether a value is several tensors. */
 export function isTuple(type: ValueType): type is TupleType {
   return "elements" in type;
 }

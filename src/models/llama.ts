@@ -68,9 +68,12 @@ export function llamaLikeConfig<Extra extends z.ZodRawShape>(extra: Extra) {
 
 const llamaConfig = llamaLikeConfig({});
 
+/** A configuration with what it leaves open filled in. */
 export type LlamaConfig = z.infer<typeof llamaConfig>;
 
+/** The norm under the class name that recipes may target. */
 export class LlamaRMSNorm extends RMSNorm {}
+/** The rotary table under the class name that recipes may target. */
 export class LlamaRotaryEmbedding extends RotaryEmbedding {}
 
 /** Gated feed-forward: down(silu(gate(x)) · up(x)). */
@@ -163,6 +166,7 @@ export class LlamaModel extends Module<LlamaConfig> {
   }
 }
 
+/** Decoder and last projection; the two share the embedding's weight where the configuration ties them. */
 export class LlamaForCausalLM extends CausalLM<LlamaConfig> {
   override readonly noSplitModules: readonly string[] = ["LlamaDecoderLayer"];
   readonly model = this.decoder();

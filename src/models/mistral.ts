@@ -7,8 +7,10 @@ const mistralConfig = llamaLikeConfig({ sliding_window: count.nullable().default
 
 type MistralConfig = z.infer<typeof mistralConfig>;
 
+/** A Llama layer under Mistral's class name. */
 export class MistralDecoderLayer extends LlamaDecoderLayer {}
 
+/** Every layer sees a sliding window. */
 export class MistralModel extends LlamaModel {
   declare readonly config: MistralConfig;
 
@@ -21,6 +23,7 @@ export class MistralModel extends LlamaModel {
   }
 }
 
+/** Decoder and last projection. */
 export class MistralForCausalLM extends LlamaForCausalLM {
   declare readonly config: MistralConfig;
   override readonly noSplitModules = ["MistralDecoderLayer"];

@@ -29,12 +29,14 @@ export class Qwen2Attention extends LlamaAttention {
   );
 }
 
+/** A Llama layer with Qwen2's biases. */
 export class Qwen2DecoderLayer extends LlamaDecoderLayer {
   protected override attention(): LlamaAttention {
     return new Qwen2Attention(this.config);
   }
 }
 
+/** Some layers see a sliding window. */
 export class Qwen2Model extends LlamaModel {
   declare readonly config: Qwen2Config;
 
@@ -50,6 +52,7 @@ export class Qwen2Model extends LlamaModel {
   }
 }
 
+/** Decoder and last projection. */
 export class Qwen2ForCausalLM extends LlamaForCausalLM {
   declare readonly config: Qwen2Config;
   override readonly noSplitModules = ["Qwen2DecoderLayer"];

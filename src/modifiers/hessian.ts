@@ -12,6 +12,7 @@ export interface PreparedHessian {
   readonly dead: readonly number[];
 }
 
+/** How a Hessian is made ready. */
 export interface HessianOptions {
   /** λ: this share of the mean diagonal is added to the diagonal. */
   readonly dampeningFrac: number;

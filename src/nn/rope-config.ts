@@ -51,6 +51,7 @@ export const ropeParameters = z.discriminatedUnion("rope_type", variants, {
   },
 });
 
+/** One kind of rotary embedding with its parameters. */
 export type RopeParameters = z.infer<typeof ropeParameters>;
 
 /**

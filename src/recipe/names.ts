@@ -6,10 +6,12 @@ export type CamelCase<Name extends string> = Name extends `${infer Head}_${infer
 /** Fields of `T` in our spelling. */
 export type CamelCased<T> = { [Field in keyof T as CamelCase<Field & string>]: T[Field] };
 
+/** `block_size` to `blockSize`. */
 export function toCamelCase(name: string): string {
   return name.replace(/(?<=[a-z0-9])_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
+/** `blockSize` to `block_size`. */
 export function toSnakeCase(name: string): string {
   return name.replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -28,6 +28,7 @@ export interface ModifierEntry {
   locate(path?: readonly PropertyKey[]): string;
 }
 
+/** How a recipe's text is read. */
 export interface ParseOptions {
   /** What messages call the text. "recipe". */
   readonly name?: string;

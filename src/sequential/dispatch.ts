@@ -9,6 +9,7 @@ export interface DispatchedModel<Model extends Module = Module> {
   readonly weights: Weights;
 }
 
+/** Where and with how many threads a model runs. */
 export interface DispatchOptions {
   /** "auto" takes an accelerator where there is one. */
   readonly device?: Device;

@@ -5,6 +5,7 @@ import type { Node } from "../fx/node.ts";
 /** Where a part ends: before a target (the newer rule of the reference) or after one (its rule of July 2025). */
 export type BoundaryRule = "target-opens" | "target-closes";
 
+/** How a graph is cut. */
 export interface PartitionOptions {
   readonly targetsPerSubgraph?: number;
   readonly boundary?: BoundaryRule;

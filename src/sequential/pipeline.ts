@@ -10,6 +10,7 @@ import { type CompressedModules, Stage, type StageContext, Statistics } from "./
 import type { Subgraph } from "./subgraph.ts";
 import { TapRecorder } from "./tap-recorder.ts";
 
+/** What {@link compressInOrder} works with. */
 export interface PipelineOptions extends Omit<StageContext, "weights" | "statistics"> {
   readonly modifiers: readonly Modifier[];
   /** Whether later subgraphs see the compressed weights; true by default. */

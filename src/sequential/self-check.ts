@@ -14,6 +14,7 @@ import { runInOrder } from "./run-in-order.ts";
 import { Subgraph } from "./subgraph.ts";
 import { inputTypes } from "./trace-subgraphs.ts";
 
+/** How much of the model is compared. */
 export interface SelfCheckOptions {
   /** Bytes of weights that may be in memory at once; with more, only the first three subgraphs are compared. */
   readonly memoryBudget?: number;

@@ -22,6 +22,7 @@ export type DataOf<D extends DType> = InstanceType<(typeof STORAGE)[D]["array"]>
 /** Floating-point dtypes that a checkpoint's weights come in. */
 export type FloatDType = "F32" | "F16" | "BF16";
 
+/** Whether a name is one of safetensors' dtypes that layerwise knows. */
 export function isDType(name: string): name is DType {
   return Object.hasOwn(STORAGE, name);
 }
