@@ -32,8 +32,8 @@ export function topologicalPartition(
     throw new TraceError("graph: users and inputs disagree, expected a well-formed graph.");
   const parts = new Parts(targets, targetsPerSubgraph, boundary, shareInputs);
   for (const node of inOrderOfReadiness(graph)) parts.add(node);
-  for (const node of graph.nodes.filter(isAttribute).toReversed()) parts.prependToFirstReader(node);
   if (graph.outputNode) parts.addLast(graph.outputNode);
+  for (const node of graph.nodes.filter(isAttribute).toReversed()) parts.prependToFirstReader(node);
   return parts.nodes;
 }
 
