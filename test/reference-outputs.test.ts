@@ -1,0 +1,132 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, test } from "vitest";
+import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
+import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
+import { createModel } from "../src/models/registry.ts";
+import type { CompressionStage, Modifier } from "../src/modifiers/modifier.ts";
+import { secondMoment, type Tap } from "../src/modifiers/tap.ts";
+import { Linear } from "../src/nn/linear.ts";
+import type { Module } from "../src/nn/module.ts";
+import { oneshot } from "../src/oneshot.ts";
+import type { Tensor } from "../src/tensor/tensor.ts";
+import { readSafetensors } from "./read-safetensors.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+
+const FIXTURES = fileURLToPath(new URL("./fixtures/compressed/", import.meta.url));
+const model = join(FIXTURES, "model");
+const ids = readSafetensors(join(FIXTURES, "calibration.safetensors")).get("input_ids") as Tensor<"I64">;
+const rows = Array.from({ length: ids.shape[0] }, (_, row) => ({
+  input_ids: Array.from(ids.data.subarray(32 * row, 32 * (row + 1)), Number),
+}));
+const run = { model, dataset: rows, shuffleCalibrationSamples: false, numCalibrationSamples: 8, threads: 1 };
+
+/** Runs a recipe of the fixtures as the reference did; returns the folder. */
+async function compress(name: string): Promise<string> {
+  const output = join(await temporaryFolder(), name);
+  await oneshot({ ...run, recipe: join(FIXTURES, name, "recipe.yaml"), output });
+  return output;
+}
+
+function readConfig(folder: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+}
+
+describe.each(["rtn-w4a16", "rtn-w4a16_asym", "rtn-w8a16", "rtn-g32-sym"])("%s", (name) => {
+  test("is what the reference wrote, byte for byte", async () => {
+    const output = await compress(name);
+    expect(readConfig(output)).toEqual(readConfig(join(FIXTURES, name)));
+    const [ours, theirs] = [output, join(FIXTURES, name)].map((folder) =>
+      readFileSync(join(folder, "model.safetensors")),
+    );
+    expect(ours.equals(theirs)).toBe(true);
+  });
+});
+
+/** Keeps XᵀX of every linear of the dense model, and changes nothing. */
+class Observer implements Modifier {
+  readonly name = "Observer";
+  readonly options = {};
+  readonly requiresCalibrationData = true;
+  readonly moments = new Map<string, Float32Array>();
+  readonly #taps = new Map<Module, Tap>();
+
+  initialize(): void {}
+
+  taps(module: Module): Tap[] {
+    if (!(module instanceof Linear)) return [];
+    const tap = { module, reduce: secondMoment };
+    this.#taps.set(module, tap);
+    return [tap];
+  }
+
+  async compress(stage: CompressionStage): Promise<void> {
+    for (const [path, module] of stage.modules) {
+      const tap = this.#taps.get(module);
+      const seen = tap && stage.statistic(tap);
+      if (seen) this.moments.set(path, seen.value.data);
+    }
+  }
+}
+
+describe("GPTQ", () => {
+  const observer = new Observer();
+  let dense: Map<string, Float32Array>;
+
+  beforeAll(async () => {
+    const { mkdtemp, rm } = await import("node:fs/promises");
+    const { tmpdir } = await import("node:os");
+    const folder = await mkdtemp(join(tmpdir(), "layerwise-"));
+    await oneshot({ ...run, recipe: observer, output: join(folder, "dense") });
+    await rm(folder, { recursive: true });
+    dense = await readWeights(model);
+  });
+
+  test.each(["gptq-w4a16", "gptq-g32-sym-none", "gptq-g32-asym-static"])(
+    "%s: the reference's scales, and an output error at most one percent above its, for every module",
+    async (name) => {
+      const output = await compress(name);
+      const reference = join(FIXTURES, name);
+      expect(readConfig(output)).toEqual(readConfig(reference));
+      const [ours, theirs] = [output, reference].map((folder) => readSafetensors(join(folder, "model.safetensors")));
+      expect([...ours.keys()].sort()).toEqual([...theirs.keys()].sort());
+      for (const [tensor, value] of theirs) {
+        if (!tensor.endsWith("weight_packed")) expect(ours.get(tensor), tensor).toEqual(value);
+      }
+      const [found, expected] = [await readWeights(output), await readWeights(reference)];
+      for (const [path, moment] of observer.moments) {
+        const original = dense.get(path) as Float32Array;
+        const ratio = error(original, found.get(path), moment) / error(original, expected.get(path), moment);
+        if (path !== "lm_head") expect(ratio, path).toBeLessThan(1.01);
+      }
+    },
+  );
+});
+
+/** The weights of all linears, decompressed, by path. */
+async function readWeights(folder: string): Promise<Map<string, Float32Array>> {
+  const checkpoint = await openCheckpoint(folder);
+  const network = createModel(checkpoint.config);
+  bindCheckpoint(network, checkpoint);
+  const linears = network.namedModules().filter((entry): entry is [string, Linear] => entry[1] instanceof Linear);
+  const weights = await Promise.all(
+    linears.map(async ([path, { weight }]) => [path, (await weight.load()).data] as const),
+  );
+  await checkpoint.close();
+  return new Map(weights);
+}
+
+/** trace((W − Ŵ) XᵀX (W − Ŵ)ᵀ): what the rounding does to the module's output. */
+function error(weight: Float32Array, rounded: Float32Array | undefined, moment: Float32Array): number {
+  const columns = Math.sqrt(moment.length);
+  let sum = 0;
+  for (let start = 0; start < weight.length; start += columns) {
+    for (let i = 0; i < columns; i++) {
+      const left = weight[start + i] - (rounded?.[start + i] ?? Number.NaN);
+      for (let j = 0; j < columns; j++)
+        sum += left * moment[i * columns + j] * (weight[start + j] - (rounded?.[start + j] ?? 0));
+    }
+  }
+  return sum;
+}
