@@ -1,0 +1,161 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "./temporary-folder.ts";
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const [cli, model, text] = [here("../dist/cli.js"), here("../examples/moby-tiny"), here("../examples/evaluation.txt")];
+const calibration = here("../examples/calibration.jsonl");
+const recipe = here("../examples/gptq-w4a16.yaml");
+
+/** Runs the command as a user does; never fails. */
+function layerwise(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [cli, ...args], (error, stdout, stderr) => {
+      resolve({ code: error ? Number(error.code) : 0, stdout, stderr });
+    });
+  });
+}
+
+async function compress(...args: string[]) {
+  const folder = await temporaryFolder();
+  const output = join(folder, "output");
+  const sizes = ["--max-seq-length", "64", "--num-calibration-samples", "4", "--threads", "1"];
+  return {
+    folder,
+    output,
+    ...(await layerwise("compress", model, "-r", recipe, "-d", calibration, "-o", output, ...sizes, ...args)),
+  };
+}
+
+describe("trace", () => {
+  test("prints a table of the subgraphs", async () => {
+    const { stdout } = await layerwise("trace", model);
+    expect(stdout).toMatchInlineSnapshot(`
+      "#  targets         inputs (* consumed)                               outputs
+      -  --------------  ------------------------------------------------  -----------------------------------------------
+      0  (none)          input_ids* attention_mask*                        model_embed_tokens causal_mask model_rotary_emb
+      1  model.layers.0  model_embed_tokens* causal_mask model_rotary_emb  model_layers_0
+      2  model.layers.1  model_layers_0* causal_mask model_rotary_emb      model_layers_1
+      3  model.layers.2  model_layers_1* causal_mask model_rotary_emb      model_layers_2
+      4  model.layers.3  model_layers_2* causal_mask* model_rotary_emb*    logits
+
+      5 subgraphs
+      "
+    `);
+  });
+
+  test("prints JSON, and code", async () => {
+    const subgraphs = JSON.parse((await layerwise("trace", model, "--json", "--targets-per-subgraph", "2")).stdout);
+    expect(subgraphs.map(({ targets }: { targets: string[] }) => targets)).toEqual([
+      [],
+      ["model.layers.0", "model.layers.1"],
+      ["model.layers.2", "model.layers.3"],
+    ]);
+    expect((await layerwise("trace", model, "--code")).stdout).toContain("const lm_head = this.lm_head(model_norm);");
+  });
+});
+
+describe("compress, inspect, eval", () => {
+  test("a compressed model is inspected and evaluated", async () => {
+    const { output, stdout, stderr, code } = await compress();
+    expect([code, stdout]).toEqual([0, ""]);
+    expect(stderr).toMatch(/^\(1\/5\) compressing, [\d.]+ MB resident$/m);
+    expect(stderr).toMatch(/^ {2}model\.layers\.3\.mlp\.down_proj, error [\d.]+ \([\d.]+ s\)$/m);
+    expect(stderr).toMatch(/output: 2\.7 MB, 2\.74 times smaller than at 16 bits, in \d+ s\n$/);
+
+    const inspected = await layerwise("inspect", output);
+    expect(inspected.stdout).toContain("pack-quantized  int4 symmetric, group 128  28       3,145,728   1.6 MB");
+    expect(JSON.parse((await layerwise("inspect", output, "--json")).stdout)).toMatchObject({
+      modelType: "llama",
+      ignored: ["lm_head"],
+      parameters: 3_672_320,
+    });
+
+    const sizes = ["--windows", "4", "--length", "64", "--threads", "1"];
+    const evaluated = await layerwise("eval", output, "-d", text, ...sizes, "--json");
+    expect(JSON.parse(evaluated.stdout)).toMatchObject({ tokens: 4 * 63 });
+    expect((await layerwise("eval", model, "-d", text, ...sizes)).stdout).toMatch(
+      /^perplexity \d+\.\d{3} over 252 tokens\n$/,
+    );
+  });
+
+  test("events are printed as JSON lines", async () => {
+    const { stdout } = await compress("--json", "--one-pass");
+    const events = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(events.filter(({ type }) => type === "module")).toHaveLength(28);
+    expect(events.find(({ type, phase }) => type === "phase" && phase === "calibrating")).toMatchObject({
+      subgraph: 1,
+    });
+  });
+});
+
+describe("errors", () => {
+  test("name what is wrong on standard error, without a stack, and leave nothing behind", async () => {
+    const folder = await temporaryFolder({ "recipe.yaml": "stage:\n  GPTQModifier: {scheme: W4A17}\n" });
+    const output = join(folder, "output");
+    const missing = await layerwise("inspect", "no/such/folder/here");
+    expect(missing.code).toBe(1);
+    expect(missing.stderr).toMatch(/^layerwise: .*no\/such\/folder\/here.*\n$/);
+    const wrong = await layerwise(
+      "compress",
+      model,
+      "-r",
+      join(folder, "recipe.yaml"),
+      "-d",
+      calibration,
+      "-o",
+      output,
+    );
+    expect(wrong.code).toBe(1);
+    expect(wrong.stderr).toMatch(/^layerwise: .*recipe\.yaml:1:1: .*_stage.*\n$/);
+    expect(await readdir(folder)).toEqual(["recipe.yaml"]);
+  });
+
+  test("an output that exists is refused with the option that would replace it", async () => {
+    const folder = await temporaryFolder({ "something.txt": "keep me" });
+    const { code, stderr } = await layerwise("compress", model, "-r", recipe, "-d", calibration, "-o", folder);
+    expect(code).toBe(1);
+    expect(stderr).toContain("--overwrite");
+    expect(await readdir(folder)).toEqual(["something.txt"]);
+  });
+
+  test("unknown options and values of the wrong kind are refused", async () => {
+    expect((await layerwise("trace", model, "--colour")).stderr).toContain("unknown option '--colour'");
+    expect((await layerwise("eval", model, "-d", text, "--windows", "0")).stderr).toContain(
+      "Expected a whole number of at least 1.",
+    );
+  });
+});
+
+test("an interrupt ends the run with code 130 and leaves nothing behind", async () => {
+  const folder = await temporaryFolder();
+  const args = [
+    "compress",
+    model,
+    "-r",
+    recipe,
+    "-d",
+    calibration,
+    "-o",
+    join(folder, "output"),
+    "--max-seq-length",
+    "256",
+  ];
+  const child: ChildProcess = spawn(process.execPath, [cli, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  let printed = "";
+  child.stderr?.on("data", (chunk) => {
+    printed += chunk;
+    if (printed.includes("calibrating") && !child.killed) child.kill("SIGINT");
+  });
+  const [code] = await once(child, "exit");
+  expect(code).toBe(130);
+  expect(printed).toContain("interrupted: nothing was left behind");
+  expect(await readdir(folder)).toEqual([]);
+});
