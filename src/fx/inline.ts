@@ -30,7 +30,9 @@ class InliningTracer extends Tracer {
     const modules = new Map(root.namedModules());
     const values = new Map<Node, Node>();
     const origins = new Map<Node, Node>();
-    for (const node of source.nodes) {
+    // Inputs first: what the calls record must not take their names.
+    const steps = source.nodes.filter((node) => node.op !== "placeholder");
+    for (const node of [...source.placeholders, ...steps]) {
       if (node.op === "output") {
         const names = node.attrs.names as readonly string[];
         const outputs = node.inputs.map((input, index) => [names[index], values.get(input) as Node] as const);

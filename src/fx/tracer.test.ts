@@ -4,6 +4,7 @@ import { Parameter } from "../nn/parameter.ts";
 import { add, mul, silu } from "../ops/arithmetic.ts";
 import { SequentialTracer } from "../sequential/tracer.ts";
 import { defineFunction, wrap } from "./function.ts";
+import { Graph } from "./graph.ts";
 import { GraphModule } from "./graph-module.ts";
 import { inlineCalls } from "./inline.ts";
 import type { Node } from "./node.ts";
@@ -80,6 +81,15 @@ test("inlining the calls of a coarse graph equals tracing through at once", () =
   expect(String(graph)).toBe(String(new Tracer().trace(root, x)));
   const made = [...origins].filter(([, origin]) => origin.name === "block__2").map(([node]) => node.name);
   expect(made).toEqual(["mul_2", "silu_1", "mul_3", "add_1"]);
+});
+
+test("inputs keep their names when a call before them records nodes of the same name", () => {
+  const root = new Root((self, value) => self.block.call(value));
+  const graph = new Graph();
+  const inner = graph.callModule("block", [graph.placeholder("x", x.x)], x.x);
+  graph.output(graph.callFunction(add.operator, [inner, graph.placeholder("silu", x.x)], {}, x.x));
+  const inlined = inlineCalls(new GraphModule(root, graph)).graph;
+  expect(inlined.placeholders.map(({ name }) => name)).toEqual(["x", "silu"]);
 });
 
 test("hooks run around a forward and can replace what goes in and out, until they are removed", () => {

@@ -50,6 +50,11 @@ export class IntermediatesCache {
     }
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    for (const values of this.#batches) values.clear();
+  }
+
   /** Names stored for one batch. */
   names(batch: number): string[] {
     return [...this.#batches[batch].keys()];

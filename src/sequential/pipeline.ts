@@ -66,15 +66,16 @@ class Run {
     const { weights } = this.dispatched;
     const stage = new Stage(modules, { ...this.options, weights, statistics: this.#statistics });
     const { propagateError = true } = this.options;
-    const isLast = index === this.subgraphs.length - 1;
-    if (!propagateError && !isLast) await this.#propagate(index);
+    const isRead = this.#observesAfter(index);
+    if (!propagateError && isRead) await this.#propagate(index, new Set());
     for (const modifier of this.options.modifiers) {
       await this.#calibrate(index, modifier);
       this.#begin("compressing", index);
       await modifier.compress(stage);
     }
-    if (propagateError && !isLast) await this.#propagate(index);
-    for (const batch of this.batches.keys()) this.#cache.delete(batch, subgraph.consumedNames);
+    if (!isRead) this.#cache.clear();
+    else if (propagateError) await this.#propagate(index, subgraph.consumedNames);
+    else for (const batch of this.batches.keys()) this.#cache.delete(batch, subgraph.consumedNames);
     weights.releaseAll();
     return stage;
   }
@@ -96,12 +97,17 @@ class Run {
     this.#statistics.add(recorder.statistics());
   }
 
-  /** Runs all batches through the weights as they are now, for the subgraphs to come. */
-  async #propagate(index: number): Promise<void> {
+  /**
+   * Runs all batches through the weights as they are now, for the subgraphs to come.
+   *
+   * @param consumed - names that are forgotten as soon as a batch has run, before the next one needs room
+   */
+  async #propagate(index: number, consumed: ReadonlySet<string>): Promise<void> {
     const subgraph = this.subgraphs[index];
     await this.#forEachBatch("propagating", index, async (batch) => {
-      const inputs = this.#cache.fetch(batch, subgraph.inputNames);
-      this.#cache.update(batch, await subgraph.forward(this.dispatched, inputs));
+      const outputs = await subgraph.forward(this.dispatched, this.#cache.fetch(batch, subgraph.inputNames));
+      this.#cache.delete(batch, consumed);
+      this.#cache.update(batch, outputs);
     });
   }
 
@@ -119,6 +125,14 @@ class Run {
     const { signal, onProgress } = this.options.control;
     signal?.throwIfAborted();
     onProgress?.({ type: "phase", phase, subgraph, subgraphs: this.subgraphs.length });
+  }
+
+  /** Whether anything is observed after a subgraph: if not, what it returns is of no use. */
+  #observesAfter(index: number): boolean {
+    const later = this.subgraphs.slice(index + 1).flatMap((subgraph) => subgraph.submodules());
+    return later.some(([, module]) =>
+      this.options.modifiers.some((modifier) => this.#tapsOf(modifier, module).length > 0),
+    );
   }
 
   #tapsOf(modifier: Modifier, module: Module): readonly Tap[] {
