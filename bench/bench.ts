@@ -1,6 +1,6 @@
 // The benchmark: GPTQ to int4 in groups of 64 on SmolLM2-135M, beside llm-compressor where asked.
 //
-//   npm run bench -- [--model DIR] [--samples N] [--against-reference PYTHON]
+//   npm run bench -- [--model DIR] [--samples N] [--one-pass] [--against-reference PYTHON]
 //
 // MODEL is a folder or a Hub id; PYTHON is an interpreter that has llmcompressor installed.
 import { execFile } from "node:child_process";
@@ -23,12 +23,14 @@ const { values } = parseArgs({
     model: { type: "string", default: "HuggingFaceTB/SmolLM2-135M-Instruct" },
     samples: { type: "string", default: "64" },
     "against-reference": { type: "string" },
+    "one-pass": { type: "boolean", default: false },
     "no-perplexity": { type: "boolean", default: false },
   },
 });
 const model = await resolveModel(values.model);
 const run = async (program: string, script: string, output: string): Promise<Measurement> => {
   const args = [here(script), model, here("data/calibration.jsonl"), output, values.samples, here("gptq-w4g64.yaml")];
+  if (program === process.execPath && values["one-pass"]) args.push("1");
   const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 2 ** 26 });
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 };
