@@ -7,6 +7,7 @@ export default defineConfig({
   platform: "node",
   target: "node20",
   fixedExtension: false,
+  hash: false, // a rebuild leaves no older chunks in dist
   // The WebAssembly module is there already: see the script build:kernels.
   clean: false,
 });

@@ -76,6 +76,15 @@ describe("what later subgraphs are calibrated on", () => {
     expect(one.get(packed(0, "mlp.down_proj"))).not.toEqual(two.get(packed(0, "mlp.down_proj")));
   });
 
+  test("a recipe may name the sequential targets; together with the run's own they are an error that names both", async () => {
+    const recipe = `GPTQModifier: {ignore: [lm_head], scheme: W4A16, sequential_targets: [Linear]}`;
+    const { events } = await run({ recipe });
+    expect(events.find(({ type }) => type === "phase")).toMatchObject({ subgraphs: 16 });
+    await expect(run({ recipe, sequentialTargets: ["LlamaMLP"] })).rejects.toThrow(
+      "sequential targets: given by GPTQModifier and the argument sequentialTargets, expected one of them.",
+    );
+  });
+
   test("batches of other sizes and lengths give the same scales", async () => {
     const uneven = rows.map(({ input_ids }, index) => ({ input_ids: input_ids.slice(0, 32 - index) }));
     const [even, other] = [(await run()).read(), (await run({ dataset: uneven })).read()];

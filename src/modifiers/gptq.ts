@@ -29,6 +29,8 @@ export interface GPTQOptions extends QuantizationOptions {
   readonly blockSize?: number;
   /** λ: share of the mean of the Hessian's diagonal that is added to it. 0.01. */
   readonly dampeningFrac?: number;
+  /** Modules that a partition must not cut; better given to the whole run. */
+  readonly sequentialTargets?: readonly string[];
   /** Order of the columns: by falling importance ("static", the default, or its synonym "weight"), or their own (null). */
   readonly actorder?: Actorder;
 }
@@ -42,12 +44,14 @@ export interface GPTQOptions extends QuantizationOptions {
 export class GPTQModifier implements Modifier {
   readonly name = "GPTQModifier";
   readonly requiresCalibrationData = true;
+  readonly sequentialTargets?: readonly string[];
   schemes: ReadonlyMap<Linear, QuantizationScheme> = new Map();
   readonly #taps = new Map<Module, Tap>();
   readonly #roundedToNearest: string[] = [];
 
   constructor(readonly options: GPTQOptions) {
     const { blockSize = 128, dampeningFrac = 0.01 } = options;
+    this.sequentialTargets = options.sequentialTargets;
     if (!(Number.isInteger(blockSize) && blockSize > 0)) throw invalid("block_size", blockSize, "a positive integer");
     if (!(dampeningFrac >= 0)) throw invalid("dampening_frac", dampeningFrac, "a number of at least 0");
     this.#resolve();

@@ -60,7 +60,10 @@ export const gptqSchema = closed({
     .optional()
     .transform(() => undefined),
   sequential_update: unsupported("Subgraphs are always compressed one after another.", true),
-  sequential_targets: unsupported("It is an option of the whole run, not of a modifier."),
+  sequential_targets: names
+    .nullable()
+    .transform((targets) => targets ?? undefined)
+    .optional(),
 })
   .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
   .transform(mergeObservers);

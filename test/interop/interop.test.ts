@@ -8,65 +8,102 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { bindCheckpoint } from "../../src/formats/bind-checkpoint.ts";
 import { createModel } from "../../src/models/registry.ts";
-import { oneshot } from "../../src/oneshot.ts";
-import { dispatchForSequential } from "../../src/sequential/dispatch.ts";
-import { runInOrder } from "../../src/sequential/run-in-order.ts";
-import { traceSubgraphs } from "../../src/sequential/trace-subgraphs.ts";
+import { type OneshotOptions, oneshot } from "../../src/oneshot.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
+import { runSequentially } from "../run-model.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const model = here("../../examples/moby-tiny");
-const ids = Array.from({ length: 48 }, (_, index) => (index * 37 + 5) % 2048);
+const mobyTiny = here("../../examples/moby-tiny");
+const tiny = (name: string) => here(`../fixtures/models/${name}`);
+const ids = Array.from({ length: 48 }, (_, index) => (index * 37 + 5) % 256);
 
-/** What is compressed, by name: a recipe, and data where it needs any. Saved in F32, as both sides compute in it. */
-const RECIPES = {
-  "the demo's GPTQ": {
-    recipe: here("../../examples/gptq-w4a16.yaml"),
-    dataset: here("../../examples/calibration.jsonl"),
-  },
-  "4 bits, symmetric": { recipe: "QuantizationModifier: {scheme: W4A16, ignore: [lm_head]}" },
-  "4 bits, asymmetric": { recipe: "QuantizationModifier: {scheme: W4A16_ASYM, ignore: [lm_head]}" },
-  "8 bits": { recipe: "QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}" },
-  "a quantized lm_head, untied": { recipe: "QuantizationModifier: {scheme: W8A16}" },
+const gptq = {
+  model: mobyTiny,
+  recipe: here("../../examples/gptq-w4a16.yaml"),
+  dataset: here("../../examples/calibration.jsonl"),
+  maxSeqLength: 256,
+  numCalibrationSamples: 32,
 };
-type Name = keyof typeof RECIPES;
-const names = Object.keys(RECIPES) as Name[];
+
+/** One group of 4 bits, by hand, in JSON, which is YAML too. */
+const int4 = (weights: object) => {
+  const group = { targets: ["Linear"], weights: { num_bits: 4, type: "int", symmetric: true, ...weights } };
+  return JSON.stringify({ QuantizationModifier: { config_groups: { group_0: group }, ignore: ["lm_head"] } });
+};
+
+/** What is compressed, by name. Tensors are saved in F32 where both sides should decompress in it. */
+const CASES = {
+  "the demo's GPTQ in the model's BF16": gptq,
+  "GPTQ in F32": { ...gptq, precision: "F32" },
+  "4 bits, symmetric": {
+    model: mobyTiny,
+    recipe: "QuantizationModifier: {scheme: W4A16, ignore: [lm_head]}",
+    precision: "F32",
+  },
+  "4 bits, asymmetric": {
+    model: mobyTiny,
+    recipe: "QuantizationModifier: {scheme: W4A16_ASYM, ignore: [lm_head]}",
+    precision: "F32",
+  },
+  "8 bits": {
+    model: mobyTiny,
+    recipe: "QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}",
+    precision: "F32",
+  },
+  "a quantized lm_head, untied": {
+    model: mobyTiny,
+    recipe: "QuantizationModifier: {scheme: W8A16}",
+    precision: "F32",
+  },
+  "Llama in groups of 32": { model: tiny("llama"), recipe: int4({ strategy: "group", group_size: 32 }) },
+  "Mistral by channels": { model: tiny("mistral"), recipe: int4({ strategy: "channel" }) },
+  "Qwen2, asymmetric, in groups of 16": {
+    model: tiny("qwen2"),
+    recipe: int4({ strategy: "group", group_size: 16, symmetric: false }),
+  },
+} satisfies Record<string, Omit<OneshotOptions, "output">>;
+const names = Object.keys(CASES);
 
 let folder: string;
-let theirs: Record<Name, number[]>;
+let theirs: number[][];
 
 beforeAll(async () => {
+  await expectEnvironment();
   folder = await mkdtemp(join(tmpdir(), "layerwise-"));
-  for (const [index, name] of names.entries()) {
-    const limits = { maxSeqLength: 128, numCalibrationSamples: 8, precision: "F32", threads: 1 } as const;
-    await oneshot({ model, output: join(folder, String(index)), ...limits, ...RECIPES[name] });
-  }
+  const outputs = names.map((_, index) => join(folder, String(index)));
+  for (const [index, options] of Object.values(CASES).entries())
+    await oneshot({ ...options, output: outputs[index], threads: 1 });
   const [idsFile, out] = [join(folder, "ids.json"), join(folder, "logits.json")];
   await writeFile(idsFile, JSON.stringify(ids));
-  const folders = names.map((_, index) => join(folder, String(index)));
-  await promisify(execFile)(here("../../.venv/bin/python"), [here("logits.py"), idsFile, out, ...folders]);
-  const logits: number[][] = JSON.parse(await readFile(out, "utf8"));
-  theirs = Object.fromEntries(names.map((name, index) => [name, logits[index]])) as Record<Name, number[]>;
+  await promisify(execFile)(here("../../.venv/bin/python"), [here("logits.py"), idsFile, out, ...outputs]);
+  theirs = JSON.parse(await readFile(out, "utf8"));
 }, 600_000);
 
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => folder && rm(folder, { recursive: true, force: true }));
 
 test.each(names)("transformers computes the logits that layerwise does: %s", async (name) => {
-  const ours = await logitsOf(join(folder, String(names.indexOf(name))));
-  const largest = theirs[name].reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-  expect(ours).toBeAllClose({ shape: ours.shape, data: theirs[name] }, { atol: 1e-4 * largest });
+  const index = names.indexOf(name);
+  const [ours, data] = [await logitsOf(join(folder, String(index))), theirs[index]];
+  const largest = data.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+  expect(ours).toBeAllClose({ shape: ours.shape, data }, { atol: 1e-4 * largest });
 });
 
 async function logitsOf(path: string): Promise<Tensor> {
   const checkpoint = await openCheckpoint(path);
-  const network = createModel(checkpoint.config);
-  bindCheckpoint(network, checkpoint);
+  const model = createModel(checkpoint.config);
+  bindCheckpoint(model, checkpoint);
   const batch = { input_ids: new Tensor("I64", [1, ids.length], BigInt64Array.from(ids, BigInt)) };
-  const dispatched = await dispatchForSequential(network, { device: "cpu", threads: 1 });
-  const subgraphs = traceSubgraphs(network, batch, network.noSplitModules);
-  for await (const { logits } of runInOrder(subgraphs, dispatched, [batch])) {
-    await checkpoint.close();
-    return logits as Tensor;
-  }
-  throw new Error("the model returned nothing");
+  return runSequentially(model, batch).finally(() => checkpoint.close());
+}
+
+async function expectEnvironment(): Promise<void> {
+  const [wanted, installed] = await Promise.all(
+    [here("requirements.txt"), here("../../.venv/requirements.txt")].map((file) =>
+      readFile(file, "utf8").catch(() => undefined),
+    ),
+  );
+  if (wanted === installed) return;
+  throw new Error(
+    ".venv: not what test/interop/requirements.txt asks for. Run `npm run interop:setup`, with Python 3.10 or newer.",
+  );
 }

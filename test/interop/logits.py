@@ -12,14 +12,20 @@ import torch
 from transformers import AutoModelForCausalLM
 
 
+def logits(folder: str, ids: torch.Tensor) -> list[float]:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+    model(input_ids=ids[:, :1])  # the first call decompresses the weights, in the dtype of the checkpoint
+    torch.nn.Module.float(model)  # transformers' own `float` refuses a quantized model, even a decompressed one
+    return model(input_ids=ids).logits[0].flatten().tolist()
+
+
 def main(ids_file: str, out_file: str, folders: list[str]) -> None:
-    ids = torch.tensor([json.load(open(ids_file))])
-    results = []
-    for folder in folders:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        with torch.no_grad():
-            results.append(model(input_ids=ids).logits[0].flatten().tolist())
-    json.dump(results, open(out_file, "w"))
+    with open(ids_file) as file:
+        ids = torch.tensor([json.load(file)])
+    with torch.no_grad():
+        results = [logits(folder, ids) for folder in folders]
+    with open(out_file, "w") as file:
+        json.dump(results, file)
 
 
 if __name__ == "__main__":
