@@ -1,4 +1,5 @@
 // Compresses the embedded model with GPTQ and shows what that did: npm run demo
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { evaluate, inspectCheckpoint, oneshot } from "layerwise";
 
@@ -25,4 +26,4 @@ await oneshot({
   },
 });
 console.log(`after:  ${await measure(output)}`);
-console.log(`the compressed checkpoint, which vLLM and transformers load as it is: ${output}`);
+console.log(`the compressed checkpoint, which vLLM and transformers load as it is: ${relative(".", output)}`);

@@ -1,7 +1,4 @@
 // A modifier of your own: sets the smallest weights of every linear in the decoder layers to zero.
-import { mkdtemp } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type CompressionStage, Linear, type Modifier, oneshot, Tensor, toFloat32 } from "layerwise";
 
@@ -26,7 +23,9 @@ class MagnitudePruning implements Modifier {
   }
 }
 
-const output = join(await mkdtemp(join(tmpdir(), "layerwise-")), "moby-tiny-sparse");
-const model = fileURLToPath(new URL("moby-tiny", import.meta.url));
-await oneshot({ model, recipe: new MagnitudePruning({ sparsity: 0.5 }), output });
-console.log(output);
+await oneshot({
+  model: fileURLToPath(new URL("moby-tiny", import.meta.url)),
+  recipe: new MagnitudePruning({ sparsity: 0.5 }),
+  output: fileURLToPath(new URL("../out/moby-tiny-sparse", import.meta.url)),
+  overwrite: true,
+});

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -30,9 +30,15 @@ test("the packed package installs and runs in an empty folder, and has types", a
   await run("npm", ["install", "--no-audit", "--prefer-offline", join(folder, filename)], { cwd: app, env });
   const layerwise = (...args: string[]) => run(join(app, "node_modules/.bin/layerwise"), args, { cwd: app });
   expect((await layerwise("--version")).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
-  expect((await layerwise("trace", here("../examples/moby-tiny"))).stdout).toContain("5 subgraphs");
+  const model = here("../examples/moby-tiny");
+  expect((await layerwise("trace", model)).stdout).toContain("5 subgraphs");
+  const data = ["--dataset", here("../examples/calibration.jsonl"), "--num-calibration-samples", "2"];
+  const recipe = ["--recipe", here("../examples/gptq-w4a16.yaml"), "--max-seq-length", "32", "--output", "compressed"];
+  expect((await layerwise("compress", model, ...data, ...recipe)).stderr).toContain("compressed: 2.7 MB");
 
   await writeFile(join(app, "consumer.ts"), CONSUMER);
   const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "consumer.ts"];
   await run(here("../node_modules/.bin/tsc"), options, { cwd: app });
+  const types = await readFile(join(app, "node_modules/layerwise/dist/index.d.ts"), "utf8");
+  expect(types.replace(/\/\*[\s\S]*?\*\//g, "")).not.toMatch(/\bany\b/);
 }, 180_000);

@@ -1,12 +1,19 @@
-import { readFileSync } from "node:fs";
+import { exec } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { describeWeights } from "../src/formats/describe-weights.ts";
 import { MODEL_FAMILIES } from "../src/models/registry.ts";
 import { modifierTypes } from "../src/recipe/modifiers.ts";
 import { presetNames, presetScheme } from "../src/schemes/presets.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+import { readme, readmeBlocks, transcript } from "./transcript.ts";
 
-const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
-const readme = read("../README.md");
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const read = (path: string) => readFileSync(here(path), "utf8");
 
 /** Cells of the table under a header, row by row. */
 function table(header: string): string[][] {
@@ -36,8 +43,28 @@ test("the README lists the presets and what they do", () => {
   expect(table("preset").map(([, name, weights]) => [name, weights])).toEqual(expected);
 });
 
-test("the README shows the recipe of the demo", () => {
-  expect(readme).toContain(`\`\`\`yaml\n${read("../examples/gptq-w4a16.yaml")}\`\`\``);
+test("the README's commands print what it shows", async () => {
+  const folder = await temporaryFolder();
+  await symlink(here("../examples"), join(folder, "examples"));
+  const blocks = readmeBlocks("console");
+  expect(blocks).toHaveLength(4);
+  for (const block of blocks) {
+    const [, command, shown] = /^\$ npx layerwise ((?:.*\\\n)*.*)\n([\s\S]*)/.exec(block) ?? [];
+    const line = `"${process.execPath}" "${here("../dist/cli.js")}" ${command} 2>&1`;
+    expect((await promisify(exec)(line, { cwd: folder })).stdout, command).toMatch(transcript(shown));
+  }
+});
+
+test("the README's programs are parts of the examples, and its recipes are files", () => {
+  const programs = filesIn("../examples", ".ts");
+  for (const block of readmeBlocks("ts")) expect(programs.filter((text) => text.includes(block))).toHaveLength(1);
+  const recipes = [...filesIn("../examples", ".yaml"), ...filesIn("../bench", ".yaml")];
+  for (const block of readmeBlocks("yaml")) expect(recipes).toContain(block);
+});
+
+test("the contributor's guide lists every room", () => {
+  const rooms = [...read("../CONTRIBUTING.md").matchAll(/^\| `([\w.]+)\/?` \|/gm)].map(([, room]) => room);
+  expect(rooms.sort()).toEqual(readdirSync(here("../src")).sort());
 });
 
 test("every file that the documents link to exists", () => {
@@ -46,3 +73,8 @@ test("every file that the documents link to exists", () => {
       expect(() => read(`../${path}`), path).not.toThrow();
   }
 });
+
+function filesIn(folder: string, extension: string): string[] {
+  const names = readdirSync(here(folder)).filter((name) => name.endsWith(extension));
+  return names.map((name) => read(join(folder, name)));
+}
