@@ -91,6 +91,8 @@ export class Runtime {
       graphOptimizationLevel: "all",
       ...(this.threads === undefined ? {} : { intraOpNumThreads: this.threads }),
       logSeverityLevel: 4, // what fails is thrown
+      // Each session has threads of its own: those that wait must not spin on the cores of the others and of the kernels.
+      extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
     return {
       async run(inputs) {
