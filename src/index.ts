@@ -1,9 +1,9 @@
 // The public names, in the order in which data flows.
 
 export { Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
-export { resolveModel } from "./checkpoint/hub.ts";
+export { type ResolveOptions, resolveModel } from "./checkpoint/hub.ts";
 export { type CalibrationData, type CalibrationOptions, loadCalibrationData } from "./data/calibration.ts";
-export { loadEvaluationWindows } from "./data/evaluation.ts";
+export { type EvaluationOptions, loadEvaluationWindows } from "./data/evaluation.ts";
 export { loadTokenizer, type Tokenizer } from "./data/tokenizer.ts";
 export {
   CheckpointError,
@@ -17,7 +17,7 @@ export {
   TraceError,
 } from "./errors.ts";
 export { type EvaluationSettings, evaluate } from "./evaluate/evaluate.ts";
-export { evaluatePerplexity, type Perplexity } from "./evaluate/perplexity.ts";
+export { type EvaluateOptions, evaluatePerplexity, type Perplexity } from "./evaluate/perplexity.ts";
 export { bindCheckpoint } from "./formats/bind-checkpoint.ts";
 export { type CheckpointSummary, inspectCheckpoint, type StorageSummary } from "./formats/inspect.ts";
 export type { Precision } from "./formats/output-plan.ts";
@@ -41,12 +41,20 @@ export { Embedding, Linear } from "./nn/linear.ts";
 export { matchModules } from "./nn/match.ts";
 export { type ForwardHook, type ForwardPreHook, type HookHandle, Module } from "./nn/module.ts";
 export { RMSNorm } from "./nn/norm.ts";
-export { Buffer, Parameter } from "./nn/parameter.ts";
+export { Buffer, Parameter, type ParameterSource } from "./nn/parameter.ts";
 export type { Observer } from "./observers/observer.ts";
 export { type OneshotOptions, oneshot } from "./oneshot.ts";
 export { float, type OnnxExpression, type OnnxInput, type OnnxValue, onnx } from "./ops/onnx.ts";
-export { defineOp, type Operator } from "./ops/operator.ts";
-export { createModifiers, defineModifier, modifierTypes, type RecipeSource } from "./recipe/modifiers.ts";
+export { defineOp, type Operator, type OperatorCall } from "./ops/operator.ts";
+export {
+  type CreateModifiersOptions,
+  createModifiers,
+  defineModifier,
+  type ModifierRegistry,
+  type ModifierType,
+  modifierTypes,
+  type RecipeSource,
+} from "./recipe/modifiers.ts";
 export { writeRecipe } from "./recipe/write.ts";
 export type { Value } from "./runtime/executable.ts";
 export type { Device } from "./runtime/session.ts";
@@ -62,14 +70,20 @@ export type { Phase, ProgressEvent, RunControl } from "./sequential/events.ts";
 export { type Batch, IntermediatesCache } from "./sequential/intermediates.ts";
 export { type BoundaryRule, type PartitionOptions, topologicalPartition } from "./sequential/partition.ts";
 export { partitionGraph } from "./sequential/partition-graph.ts";
-export { compressInOrder } from "./sequential/pipeline.ts";
+export { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
 export { runInOrder } from "./sequential/run-in-order.ts";
-export { selfCheck } from "./sequential/self-check.ts";
+export { type SelfCheckOptions, selfCheck } from "./sequential/self-check.ts";
+export type { CompressedModules } from "./sequential/stage.ts";
 export { Subgraph } from "./sequential/subgraph.ts";
-export { findTargetNodes, getSequentialAncestors, getSequentialTargets } from "./sequential/targets.ts";
-export { type SubgraphSummary, traceModel } from "./sequential/trace-model.ts";
+export {
+  findTargetNodes,
+  getSequentialAncestors,
+  getSequentialTargets,
+  type TargetArguments,
+} from "./sequential/targets.ts";
+export { type SubgraphSummary, type TraceOptions, traceModel } from "./sequential/trace-model.ts";
 export { type SampleInput, traceSubgraphs } from "./sequential/trace-subgraphs.ts";
-export { SequentialTracer } from "./sequential/tracer.ts";
+export { SequentialTracer, type SequentialTracerOptions } from "./sequential/tracer.ts";
 export { fromFloat32, toFloat32 } from "./tensor/convert.ts";
 export type { DType, FloatDType } from "./tensor/dtype.ts";
 export { Tensor } from "./tensor/tensor.ts";

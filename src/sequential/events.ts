@@ -5,7 +5,7 @@ export type Phase = "calibrating" | "compressing" | "propagating" | "evaluating"
 
 /** What a run tells while it goes on. */
 export type ProgressEvent =
-  /** A phase of a subgraph begins. Both counts are of the whole run; `targets` are the modules called. */
+  /** A phase of a subgraph begins; both numbers are of the whole run. */
   | { readonly type: "phase"; readonly phase: Phase; readonly subgraph: number; readonly subgraphs: number }
   /** One batch of a phase is done. */
   | { readonly type: "batch"; readonly batch: number; readonly batches: number }
