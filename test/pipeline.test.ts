@@ -1,8 +1,9 @@
-import { cp, open, readdir, readFile } from "node:fs/promises";
+import { cp, lstat, mkdir, open, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
+import { planFiles } from "../src/checkpoint/layout.ts";
 import { CheckpointError, CompressionError, DataError, RecipeError } from "../src/errors.ts";
 import { GPTQModifier, type GPTQOptions } from "../src/modifiers/gptq.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
@@ -52,6 +53,29 @@ async function damaged(tensor: string, index: number, value: number): Promise<st
   await file.close();
   return copy;
 }
+
+/** A copy of the model with one more tensor, of one element. */
+async function modelWith(name: string, dtype: "I32" | "U8"): Promise<string> {
+  const copy = join(await temporaryFolder(), "model");
+  await cp(join(FIXTURE, "model"), copy, { recursive: true });
+  const checkpoint = await openCheckpoint(copy);
+  const specs = [...checkpoint.tensors.values(), { name, dtype, shape: [1] }];
+  const [{ header, places, size }] = planFiles(specs);
+  const bytes = new Uint8Array(size);
+  bytes.set(header);
+  for (const tensor of checkpoint.tensors.keys()) {
+    bytes.set((await checkpoint.read(tensor)).bytes, places.get(tensor)?.position);
+  }
+  await checkpoint.close();
+  await writeFile(join(copy, "model.safetensors"), bytes);
+  return copy;
+}
+
+const rtn = (args: object = {}) =>
+  new QuantizationModifier({
+    ignore: ["lm_head"],
+    configGroups: { group: { targets: ["Linear"], weights: { ...weights, ...args } } },
+  });
 
 const packed = (layer: number, module: string) => `model.layers.${layer}.${module}.weight_packed`;
 
@@ -226,6 +250,66 @@ describe("the output", () => {
     ]);
     const again = await run({ recipe: join(output, "recipe.yaml") });
     expect(again.read()).toEqual(readSafetensors(join(output, "model.safetensors")));
+  });
+
+  test.each(["weight_packed", "weight_scale", "weight_g_idx"])(
+    "a checkpoint that holds a %s already is refused, unless its module is ignored",
+    async (field) => {
+      const [module, name] = ["model.layers.0.mlp.up_proj", `model.layers.0.mlp.up_proj.${field}`];
+      const model = await modelWith(name, "I32");
+      await expect(run({ model })).rejects.toThrow(
+        new CheckpointError(
+          `${name}: in the checkpoint already, expected it free for the compressed weight. Remove the tensor, or ignore ${module}.`,
+        ),
+      );
+      const { read } = await run({ model, recipe: gptq({ ignore: ["lm_head", module] }) });
+      expect(read().get(name)?.dtype).toBe("I32");
+    },
+  );
+
+  test("companion files that are links to other folders, pipes or devices are not copied", async () => {
+    for (const target of ["/etc/passwd", "/dev/zero", "/etc", "/nowhere"]) {
+      const model = await modelWith("unused", "U8");
+      await symlink(target, join(model, "vocab.txt"));
+      const folder = await temporaryFolder();
+      await expect(run({ model, output: join(folder, "output") })).rejects.toThrow(CheckpointError);
+      await expect(run({ model, output: join(folder, "output") })).rejects.toThrow(`${model}/vocab.txt: `);
+      expect(await readdir(folder)).toEqual([]);
+    }
+  });
+
+  test("a snapshot in the Hub's cache, all of whose files are links, is compressed", async () => {
+    const repository = await temporaryFolder();
+    const [blobs, snapshot] = [join(repository, "blobs"), join(repository, "snapshots", "main")];
+    await cp(join(FIXTURE, "model"), blobs, { recursive: true });
+    await mkdir(snapshot, { recursive: true });
+    for (const file of await readdir(blobs)) await symlink(`../../blobs/${file}`, join(snapshot, file));
+    const { output } = await run({ model: snapshot });
+    const copied = await lstat(join(output, "tokenizer.json"));
+    expect(copied.isFile()).toBe(true);
+    expect((await run()).read()).toEqual(readSafetensors(join(output, "model.safetensors")));
+  });
+
+  test("values that F16 has no room for are refused, in dense and in quantized tensors", async () => {
+    for (const tensor of ["model.norm.weight", "model.layers.0.mlp.up_proj.weight"]) {
+      const model = await damaged(tensor, 3, 1e6);
+      await expect(run({ model, precision: "F16", recipe: rtn() })).rejects.toThrow(CompressionError);
+      await expect(run({ model, precision: "F16", recipe: rtn() })).rejects.toThrow(tensor);
+    }
+  });
+
+  test("a range so wide that its scale is infinite is refused", async () => {
+    const model = await damaged("model.layers.0.mlp.up_proj.weight", 0, 3.4e38);
+    const file = await open(join(model, "model.safetensors"), "r+");
+    const { begin } = (await openCheckpoint(model)).info("model.layers.0.mlp.up_proj.weight");
+    await file.write(new Uint8Array(Float32Array.of(-3.4e38).buffer), 0, 4, begin + 4);
+    await file.close();
+    await expect(run({ model, recipe: rtn({ symmetric: false }) })).rejects.toThrow(
+      new CompressionError(
+        "model.layers.0.mlp.up_proj.weight: values so far apart that a scale is no finite F32, expected ones nearer to 0. Repair the checkpoint.",
+      ),
+    );
+    expect((await run({ model, recipe: rtn() })).read().size).toBeGreaterThan(0);
   });
 
   test("BF16 is what is asked for: scales and dense tensors are saved in it", async () => {

@@ -5,9 +5,9 @@ import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import type { QuantizedWeight } from "../schemes/quantize.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
-import { fromFloat32 } from "../tensor/convert.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { describeQuantization } from "./describe-quantization.ts";
+import { narrow } from "./narrow.ts";
 import { type OutputPlan, type Precision, planOutput, savedDType } from "./output-plan.ts";
 
 /** What is written where, and how. */
@@ -88,7 +88,7 @@ export class CompressedOutput {
   }
 
   async #writeDense(name: string, parameter: Parameter, weight: Tensor<"F32">): Promise<void> {
-    await this.output.write(name, fromFloat32(weight, savedDType(parameter, this.options.precision ?? "auto")));
+    await this.output.write(name, narrow(name, weight, savedDType(parameter, this.options.precision ?? "auto")));
     this.#written.add(name);
   }
 

@@ -20,3 +20,23 @@ export function parseConfig<Schema extends z.ZodType>(schema: Schema, config: un
   const problems = result.error.issues.map((issue) => `${issue.path.join(".") || "(top level)"}: ${issue.message}`);
   throw new ConfigError(`${where}: ${problems.join("; ")}. Correct these values.`);
 }
+
+/** Decoder layers times what repeats in each; the largest models have 61 layers of 384 experts. */
+const MOST_PARTS = 2 ** 16;
+
+const EXPERTS = /^(num|n)_(\w+_)?experts$/;
+
+/**
+ * Checks how many modules `config` asks for, as far as its usual keys tell, before one is made: a number costs nothing to
+ * write.
+ *
+ * @throws ConfigError for more decoder layers, experts in each counted, than any model has
+ */
+export function checkModuleCounts(config: Readonly<Record<string, unknown>>, where: string): void {
+  const { num_hidden_layers: layers, ...others } = config;
+  const experts = Object.entries(others).filter(([key, value]) => EXPERTS.test(key) && typeof value === "number");
+  const parts = Number(layers) * experts.reduce((sum, [, value]) => sum + Number(value), 1);
+  if (!(parts > MOST_PARTS)) return;
+  const found = [`num_hidden_layers ${layers}`, ...experts.map(([key, value]) => `${key} ${value}`)].join(", ");
+  throw new ConfigError(`${where}: ${found}, expected at most ${MOST_PARTS} layers and experts. Correct these values.`);
+}

@@ -52,7 +52,7 @@ export function* targetsIn(
 /**
  * Scale and zero point of a weight, from the range that the observer in `args` finds.
  *
- * @throws CompressionError naming the module if the weight holds NaN or infinity
+ * @throws CompressionError naming the module if the weight holds NaN or infinity, or its values need an infinite scale
  */
 export function observeWeight(weight: Tensor<FloatDType>, args: QuantizationArgs, path: string): QParams {
   const bad = toFloat32(weight).data.findIndex((value) => !Number.isFinite(value));
@@ -62,5 +62,10 @@ export function observeWeight(weight: Tensor<FloatDType>, args: QuantizationArgs
       `${path}.weight: not finite at row ${row}, column ${column}, expected finite numbers. Repair the checkpoint.`,
     );
   }
-  return computeQParams(resolveWeightObserver(args.observer).observer.observe(weight, args, path), args, weight.dtype);
+  const range = resolveWeightObserver(args.observer).observer.observe(weight, args, path);
+  const qparams = computeQParams(range, args, weight.dtype);
+  if (toFloat32(qparams.scale).data.every(Number.isFinite)) return qparams;
+  throw new CompressionError(
+    `${path}.weight: values so far apart that a scale is no finite ${weight.dtype}, expected ones nearer to 0. Repair the checkpoint.`,
+  );
 }
