@@ -56,6 +56,7 @@ describe.each(MODEL_FAMILIES.map(({ modelType }) => modelType))("%s", (model_typ
 
 test.each<[changes: Record<string, unknown>, found: string]>([
   [{ num_hidden_layers: 1e9 }, "num_hidden_layers 1000000000"],
+  [{ num_hidden_layers: 4097 }, "num_hidden_layers 4097"],
   [{ num_local_experts: 1e9 }, "num_hidden_layers 2, num_local_experts 1000000000"],
   [
     { num_hidden_layers: 300, n_routed_experts: 300, n_shared_experts: 1 },
@@ -63,7 +64,9 @@ test.each<[changes: Record<string, unknown>, found: string]>([
   ],
 ])("%o is refused before any module is made", (changes, found) => {
   expect(() => createModel({ ...config, model_type: "llama", ...changes })).toThrow(
-    new ConfigError(`config.json: ${found}, expected at most 65536 layers and experts. Correct these values.`),
+    new ConfigError(
+      `config.json: ${found}, expected at most 4096 layers, and 65536 experts in all of them. Correct these values.`,
+    ),
   );
 });
 

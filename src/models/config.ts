@@ -21,8 +21,8 @@ export function parseConfig<Schema extends z.ZodType>(schema: Schema, config: un
   throw new ConfigError(`${where}: ${problems.join("; ")}. Correct these values.`);
 }
 
-/** Decoder layers times what repeats in each; the largest models have 61 layers of 384 experts. */
-const MOST_PARTS = 2 ** 16;
+/** Decoder layers, and those times the experts in each; the largest models have 126 layers, or 61 of 384 experts. */
+const [MOST_LAYERS, MOST_PARTS] = [2 ** 12, 2 ** 16];
 
 const EXPERTS = /^(num|n)_(\w+_)?experts$/;
 
@@ -36,7 +36,9 @@ export function checkModuleCounts(config: Readonly<Record<string, unknown>>, whe
   const { num_hidden_layers: layers, ...others } = config;
   const experts = Object.entries(others).filter(([key, value]) => EXPERTS.test(key) && typeof value === "number");
   const parts = Number(layers) * experts.reduce((sum, [, value]) => sum + Number(value), 1);
-  if (!(parts > MOST_PARTS)) return;
+  if (!(Number(layers) > MOST_LAYERS || parts > MOST_PARTS)) return;
   const found = [`num_hidden_layers ${layers}`, ...experts.map(([key, value]) => `${key} ${value}`)].join(", ");
-  throw new ConfigError(`${where}: ${found}, expected at most ${MOST_PARTS} layers and experts. Correct these values.`);
+  throw new ConfigError(
+    `${where}: ${found}, expected at most ${MOST_LAYERS} layers, and ${MOST_PARTS} experts in all of them. Correct these values.`,
+  );
 }
