@@ -8,7 +8,7 @@ const [, , inputs = "100000", seed = String(Date.now() % 2 ** 31), only = ""] = 
 /** Seconds that one input may take: templates and patterns are stopped after five. */
 const LONGEST = 30;
 
-/** Ends the process where no new input was begun in a while: a reader that hangs leaves this thread no turn to say so. */
+/** Ends the process where no input came to its end in a while: a reader that hangs leaves this thread no turn to say so. */
 const WATCHDOG = `
   const { workerData } = require("node:worker_threads");
   const counter = new Int32Array(workerData.counter);
@@ -30,13 +30,15 @@ for (const target of targets) {
   const share = inputsOf(target, targets, Number(inputs));
   const start = performance.now();
   process.stdout.write(`${target.name}: ${share} inputs`);
-  const report = await runFuzzTarget(target, {
+  const { accepted, refused, report } = await runFuzzTarget(target, {
     inputs: share,
     seed: Number(seed),
-    onInput: () => Atomics.add(counter, 0, 1),
+    onEnd: () => Atomics.add(counter, 0, 1),
   });
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   const memory = Math.round(process.resourceUsage().maxRSS / 1000);
-  process.stdout.write(`, ${seconds} s, at most ${memory} MB so far${report ? `\n${report}` : ""}\n`);
+  process.stdout.write(
+    `: ${accepted} accepted, ${refused} refused, ${seconds} s, at most ${memory} MB so far${report ? `\n${report}` : ""}\n`,
+  );
   if (report) process.exitCode = 1;
 }

@@ -44,14 +44,19 @@ const edits: fc.Arbitrary<Edit> = fc.tuple(
   pieces,
 );
 
-/** `valid` with one to four changes: bits flipped, pieces put in, taken out or repeated, the end cut off. */
+/** `valid` with up to four changes: bits flipped, pieces put in, taken out or repeated, the end cut off. */
 export function mutatedBytes(valid: Uint8Array): fc.Arbitrary<Uint8Array> {
-  return fc.array(edits, { minLength: 1, maxLength: 4 }).map((changes) => changes.reduce(applyEdit, valid));
+  return fc.array(edits, { maxLength: 4 }).map((changes) => changes.reduce(applyEdit, valid));
 }
 
-/** As {@link mutatedBytes}, of a text in UTF-8. */
+/** A text with its bytes changed, or with up to three of its words replaced by others of its own or by hostile ones. */
 export function mutatedText(valid: string): fc.Arbitrary<string> {
-  return mutatedBytes(new TextEncoder().encode(valid)).map((bytes) => new TextDecoder().decode(bytes));
+  const words: readonly string[] = valid.match(/\w+|\s+|[^\w\s]/g) ?? [];
+  const word = fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...words) }, fc.constantFrom(...HOSTILE_TEXTS));
+  const replacements = fc.array(fc.tuple(fc.nat(words.length - 1), word), { maxLength: 3 });
+  const replaced = replacements.map((list) => list.reduce((text, [at, by]) => text.with(at, by), words).join(""));
+  const bytes = mutatedBytes(new TextEncoder().encode(valid)).map((changed) => new TextDecoder().decode(changed));
+  return fc.oneof(replaced, bytes);
 }
 
 function applyEdit(bytes: Uint8Array, [kind, at, piece]: Edit): Uint8Array {
@@ -84,9 +89,9 @@ const changes: fc.Arbitrary<Change> = fc.tuple(
   fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...HOSTILE_VALUES) }, { weight: 1, arbitrary: fc.jsonValue() }),
 );
 
-/** `valid`, which JSON can hold, with one to three of its members replaced, deleted, renamed or put elsewhere. */
+/** `valid`, which JSON can hold, with up to three of its members replaced, deleted, renamed or put elsewhere. */
 export function mutatedValue(valid: object): fc.Arbitrary<object> {
-  return fc.array(changes, { minLength: 1, maxLength: 3 }).map((list) => list.reduce(applyChange, valid));
+  return fc.array(changes, { maxLength: 3 }).map((list) => list.reduce(applyChange, valid));
 }
 
 /** {@link mutatedValue} as JSON, at times with its bytes changed too. */

@@ -8,8 +8,17 @@ import type { FuzzTarget } from "./targets.ts";
 export interface FuzzOptions {
   readonly inputs: number;
   readonly seed: number;
-  /** Called before each input. */
-  readonly onInput?: () => void;
+  /** Called after each input. */
+  readonly onEnd?: () => void;
+}
+
+/** What became of a target's inputs. */
+export interface FuzzResult {
+  /** Inputs that were read, and inputs that were refused with a LayerwiseError. */
+  readonly accepted: number;
+  readonly refused: number;
+  /** What failed, with the smallest input that fails; undefined if nothing did. */
+  readonly report?: string;
 }
 
 /** Inputs that a target gets of all. */
@@ -18,15 +27,17 @@ export function inputsOf({ share }: FuzzTarget, all: readonly FuzzTarget[], inpu
   return Math.ceil((inputs * share) / shares);
 }
 
-/** Gives a target its inputs. @returns undefined, or what failed, with the smallest input that fails */
-export async function runFuzzTarget(
-  target: FuzzTarget,
-  { inputs, seed, onInput = () => {} }: FuzzOptions,
-): Promise<string | undefined> {
+/** Gives a target its inputs. */
+export async function runFuzzTarget(target: FuzzTarget, options: FuzzOptions): Promise<FuzzResult> {
   const folder = await mkdtemp(join(tmpdir(), "layerwise-fuzz-"));
+  const counts = { accepted: 0, refused: 0 };
   try {
-    const details = await fc.check(target.property(folder, onInput), { numRuns: inputs, seed });
-    return details.failed ? fc.defaultReportMessage(details) : undefined;
+    const property = target.property(folder, (accepted) => {
+      counts[accepted ? "accepted" : "refused"] += 1;
+      options.onEnd?.();
+    });
+    const details = await fc.check(property, { numRuns: options.inputs, seed: options.seed });
+    return { ...counts, report: details.failed ? fc.defaultReportMessage(details) : undefined };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -52,10 +52,7 @@ quantize_stage:
 
 /** Recipes that a fuzzed checkpoint is compressed with, one without calibration data and one with. */
 export const recipes = [
-  "QuantizationModifier: {scheme: W4A16, ignore: [lm_head], config_groups: null}".replace(
-    "scheme: W4A16, ignore: [lm_head], config_groups: null",
-    "ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, symmetric: false, strategy: channel}}}",
-  ),
+  "QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, symmetric: false, strategy: channel}}}}",
   "GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: group, group_size: 8}}}}",
 ];
 
@@ -122,7 +119,7 @@ function shrunkTokenizer(): object {
 export const chatTemplate = `{% set ns = namespace(first=true) %}
 {% for message in messages %}
 {% if message['role'] not in ['user', 'assistant'] %}{{ raise_exception('role ' ~ message.role) }}{% endif %}
-{{ '<|' + message.role + '|>' + (message.content | trim) + eos_token }}
+{{ '<|' + message.role + '|>' + ((message.content or '') | trim) + eos_token }}
 {% for i in range(loop.index, 3) %}{{ i }}{% endfor %}
 {% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}`;
 

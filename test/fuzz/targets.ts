@@ -28,8 +28,8 @@ export interface FuzzTarget {
   readonly name: string;
   /** Of every thousand inputs, how many this target gets. */
   readonly share: number;
-  /** What is checked of one input; `folder` is the target's own, `onInput` is called before each. */
-  property(folder: string, onInput: () => void): fc.IAsyncProperty<[unknown]>;
+  /** What is checked of one input; `folder` is the target's own, `onEnd` is told of each whether it was accepted. */
+  property(folder: string, onEnd: (accepted: boolean) => void): fc.IAsyncProperty<[unknown]>;
 }
 
 function target<Input>(
@@ -38,13 +38,14 @@ function target<Input>(
   arbitrary: fc.Arbitrary<Input>,
   run: (input: Input, folder: string) => unknown,
 ): FuzzTarget {
-  const property = (folder: string, onInput: () => void) =>
+  const property = (folder: string, onEnd: (accepted: boolean) => void) =>
     fc.asyncProperty(arbitrary, async (input) => {
-      onInput();
       try {
         await run(input, folder);
+        onEnd(true);
       } catch (error) {
         if (!(error instanceof LayerwiseError)) throw error;
+        onEnd(false);
       }
     });
   return { name, share, property: property as FuzzTarget["property"] };
@@ -90,11 +91,26 @@ const strangeValues = fc
 
 /** A weight's rows with some such values; the dtype it is stored in; bits. */
 const weights = fc.record({
-  values: fc.array(fc.oneof(fc.float(), strangeNumbers), { minLength: 16, maxLength: 16 }),
+  values: fc.array(
+    fc.oneof(
+      { weight: 30, arbitrary: fc.float({ min: -4, max: 4, noNaN: true }) },
+      { weight: 1, arbitrary: fc.oneof(strangeNumbers, fc.float()) },
+    ),
+    { minLength: 16, maxLength: 16 },
+  ),
   dtype: fc.constantFrom<FloatDType>("F32", "BF16", "F16"),
   numBits: fc.integer({ min: 2, max: 8 }),
   symmetric: fc.boolean(),
 });
+
+/** Rows whose columns are those that are looked for, and hold anything. */
+const strangeRows = fc.array(
+  fc.dictionary(
+    fc.constantFrom("text", "messages", "input_ids", "attention_mask", "__proto__"),
+    fc.oneof(fc.string(), fc.array(fc.nat()), fc.constant(null), fc.anything()),
+  ),
+  { minLength: 1, maxLength: 3 },
+);
 
 /** One file of a checkpoint that is then compressed. */
 const brokenFiles = fc.oneof(
@@ -105,12 +121,30 @@ const brokenFiles = fc.oneof(
   mutatedJson(valid.tokenizerConfig).map((bytes) => ["tokenizer_config.json", bytes] as const),
 );
 
+/** The same rows with a member changed, as JSON in the two layouts that are read. */
+const changedRows: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
+  ".json": mutatedJson(valid.rows),
+  ".jsonl": mutatedValue(valid.rows).map((rows) =>
+    Buffer.from(
+      [rows]
+        .flat()
+        .map((row) => JSON.stringify(row))
+        .join("\n"),
+    ),
+  ),
+};
+
 const dataTargets = Object.entries(valid.dataFiles).map(([extension, bytes]) =>
-  target(`data set ${extension}`, 60, mutatedBytes(bytes), async (input, folder) => {
-    const file = join(folder, `rows${extension}`);
-    await writeFile(file, input);
-    await calibrate(file);
-  }),
+  target(
+    `data set ${extension}`,
+    60,
+    fc.oneof(mutatedBytes(bytes), changedRows[extension] ?? mutatedBytes(bytes)),
+    async (input, folder) => {
+      const file = join(folder, `rows${extension}`);
+      await writeFile(file, input);
+      await calibrate(file);
+    },
+  ),
 );
 
 /** Every reader of the project. */
@@ -154,17 +188,11 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
     for (const modifier of createModifiers(`${text}\n`)) modifier.initialize(model, { warn: () => {} });
   }),
   ...dataTargets,
-  target(
-    "rows",
-    30,
-    fc.array(
-      fc.anything().map((value) => value as never),
-      { maxLength: 3 },
-    ),
-    calibrate,
+  target("rows", 30, fc.oneof(strangeRows, fc.array(fc.anything(), { maxLength: 3 })), (rows) =>
+    calibrate(rows as never),
   ),
   target("rows of known columns", 30, mutatedValue(valid.rows), (rows) => calibrate([rows].flat() as never)),
-  target("Hub id", 10, fc.oneof(fc.string(), mutatedText("organisation/name")), async (id) => {
+  target("Hub id", 20, fc.oneof(fc.string(), mutatedText("organisation/name")), async (id) => {
     const download = async (name: string) => {
       if (/(^|\/)\.\.?(\/|$)|[\\\0]/.test(name)) throw new Error(`accepted the Hub id ${JSON.stringify(name)}`);
       return name;
