@@ -11,10 +11,10 @@ test.each([
     },
   ],
 ])("%s is stopped", (_, task) => {
-  expect(() => timeLimited(task, "x.json", { seconds: 0.05 })()).toThrow(
+  expect(() => timeLimited(task, "x.json", { seconds: () => 0.05 })()).toThrow(
     new CheckpointError("x.json: not done after 0.05 s, expected an end. Do not use it."),
   );
-  expect(() => timeLimited(task, "x.yaml", { seconds: 0.05, failure: RecipeError })()).toThrow(RecipeError);
+  expect(() => timeLimited(task, "x.yaml", { seconds: () => 0.05, failure: RecipeError })()).toThrow(RecipeError);
 });
 
 test("arguments, results and errors pass as they are, call after call", () => {

@@ -2,14 +2,14 @@ import { createContext, Script } from "node:vm";
 import { CheckpointError, type LayerwiseError } from "../errors.ts";
 
 /** What {@link timeLimited} may be told. */
-export interface TimeLimitOptions {
+export interface TimeLimitOptions<Args extends readonly unknown[]> {
   /** Which class of error says that the time is up. CheckpointError. */
   readonly failure?: new (
     message: string,
     options: ErrorOptions,
   ) => LayerwiseError;
-  /** Seconds that one call may take; what is meant well needs a few thousandths. 5. */
-  readonly seconds?: number;
+  /** Seconds that a call with these arguments may take; what is meant well needs a hundredth. 10. */
+  readonly seconds?: (...args: Args) => number;
 }
 
 const CALL = new Script("call()");
@@ -24,22 +24,21 @@ const CALL = new Script("call()");
 export function timeLimited<Args extends readonly unknown[], Result>(
   task: (...args: Args) => Result,
   where: string,
-  { failure = CheckpointError, seconds = 5 }: TimeLimitOptions = {},
+  { failure = CheckpointError, seconds = () => 10 }: TimeLimitOptions<Args> = {},
 ): (...args: Args) => Result {
   const globals: { call?: () => void } = {};
   const context = createContext(globals);
   return (...args) => {
+    const limit = seconds(...args);
     let result: Result | undefined;
     globals.call = () => {
       result = task(...args);
     };
     try {
-      CALL.runInContext(context, { timeout: 1000 * seconds });
+      CALL.runInContext(context, { timeout: Math.ceil(1000 * limit) });
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw cause;
-      throw new failure(`${where}: not done after ${seconds} s, expected an end. Do not use it.`, {
-        cause,
-      });
+      throw new failure(`${where}: not done after ${limit} s, expected an end. Do not use it.`, { cause });
     }
     return result as Result;
   };

@@ -23,7 +23,7 @@ export function compileChatTemplate(source: string, tokens: Readonly<Record<stri
     template ??= parse(source);
     return template.render({ ...tokens, messages, add_generation_prompt: false, [BOUNDED_RANGE]: range });
   };
-  const renderInTime = timeLimited(render, "chat template", { failure: DataError, seconds: 2 });
+  const renderInTime = timeLimited(render, "chat template", { failure: DataError, seconds: () => 2 });
   return (messages) => {
     try {
       return renderInTime(messages);

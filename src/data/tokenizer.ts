@@ -55,19 +55,22 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 function create(json: Record<string, unknown>, config: Record<string, unknown>, path: string): HuggingFaceTokenizer {
   try {
     const make = () => new HuggingFaceTokenizer(withNumericDigits(json), config);
-    return timeLimited(make, path, { failure: DataError })();
+    return timeLimited(make, path, { failure: DataError, seconds: () => 60 })(); // some have half a million merges
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
     throw new DataError(`${path}: ${(cause as Error).message}, expected a tokenizer of a supported kind.`, { cause });
   }
 }
 
+/** Far fewer than a tokenizer encodes, on any machine. */
+const CHARACTERS_PER_SECOND = 20_000;
+
 /** Encodes with a tokenizer whose patterns may never end, and whose ids may be anything. */
 function encoder(tokenizer: HuggingFaceTokenizer, path: string): Tokenizer["encode"] {
   const encode = timeLimited(
     (text: string, add_special_tokens: boolean) => tokenizer.encode(text, { add_special_tokens }).ids,
     path,
-    { failure: DataError },
+    { failure: DataError, seconds: (text) => 10 + text.length / CHARACTERS_PER_SECOND },
   );
   return (text, { addSpecialTokens }) => {
     let ids: number[];

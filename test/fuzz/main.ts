@@ -5,7 +5,7 @@ import { FUZZ_TARGETS } from "./targets.ts";
 
 const [, , inputs = "100000", seed = String(Date.now() % 2 ** 31), only = ""] = process.argv;
 
-/** Seconds that one input may take: templates and patterns are stopped after five. */
+/** Seconds that one input may take: templates, patterns and tokenizers are stopped after ten. */
 const LONGEST = 30;
 
 /** Ends the process where no input came to its end in a while: a reader that hangs leaves this thread no turn to say so. */
