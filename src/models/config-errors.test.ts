@@ -57,6 +57,7 @@ describe.each(MODEL_FAMILIES.map(({ modelType }) => modelType))("%s", (model_typ
 test.each<[changes: Record<string, unknown>, found: string]>([
   [{ num_hidden_layers: 1e9 }, "num_hidden_layers 1000000000"],
   [{ num_hidden_layers: 4097 }, "num_hidden_layers 4097"],
+  [{ n_layer: 4097 }, "num_hidden_layers 2, n_layer 4097"],
   [{ num_local_experts: 1e9 }, "num_hidden_layers 2, num_local_experts 1000000000"],
   [
     { num_hidden_layers: 300, n_routed_experts: 300, n_shared_experts: 1 },
