@@ -55,7 +55,7 @@ export const causalMask = defineOp<[attentionMask: Operand], { window: number | 
  */
 export const attention = defineOp<
   [q: Operand, k: Operand, v: Operand, mask: Operand],
-  { heads: number; kvHeads: number; scale: number }
+  { heads: number; kvHeads: number; scale: number; softCap?: number }
 >({
   name: "attention",
   infer([q, k, v, mask], { heads, kvHeads }) {
@@ -65,8 +65,13 @@ export const attention = defineOp<
     if (mask.dtype !== "BOOL") throw mismatch("attention", mask, "a mask in BOOL");
     return q;
   },
-  lower: (inputs, { heads, kvHeads, scale }) =>
-    onnx("Attention", inputs, { q_num_heads: heads, kv_num_heads: kvHeads, scale: float(scale) }),
+  lower: (inputs, { heads, kvHeads, scale, softCap = 0 }) =>
+    onnx("Attention", inputs, {
+      q_num_heads: heads,
+      kv_num_heads: kvHeads,
+      scale: float(scale),
+      softcap: float(softCap),
+    }),
 });
 
 /** 0 … n−1 for the second dimension n of `ids`. */
