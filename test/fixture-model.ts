@@ -6,6 +6,9 @@ import { Buffer } from "../src/nn/parameter.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 
+/** The models under test/fixtures/models, one for each family at least. */
+export const FIXTURE_MODELS = ["llama", "llama-rope3-untied", "mistral", "qwen2", "qwen3"];
+
 const FOLDER = new URL("./fixtures/models/", import.meta.url);
 
 /** The config.json of a model under test/fixtures/models. */

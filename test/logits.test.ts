@@ -1,11 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { Tensor } from "../src/tensor/tensor.ts";
-import { loadFixtureModel, readGoldenLogits } from "./fixture-model.ts";
+import { FIXTURE_MODELS, loadFixtureModel, readGoldenLogits } from "./fixture-model.ts";
 import { type Batch, runSequentially, runWhole } from "./run-model.ts";
 
-const MODELS = ["llama", "llama-rope3-untied", "mistral", "qwen2"];
-
-describe.each(MODELS)("%s", (name) => {
+describe.each(FIXTURE_MODELS)("%s", (name) => {
   const golden = readGoldenLogits(name);
   const padded: Batch = { input_ids: tensor("input_ids"), attention_mask: tensor("attention_mask") };
   const unpadded: Batch = { input_ids: firstRow(tensor("input_ids")) };

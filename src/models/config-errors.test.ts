@@ -13,7 +13,11 @@ const config = {
 
 const noNumber = (received: string) => `Invalid input: expected number, received ${received}`;
 
-describe.each(MODEL_FAMILIES.map(({ modelType }) => modelType))("%s", (model_type) => {
+/** Families whose config.json has Llama's keys, and those among them whose heads share the hidden size by default. */
+const LLAMA_LIKE = ["llama", "mistral", "qwen2", "qwen3"];
+const SHARE_HIDDEN_SIZE = ["llama", "mistral", "qwen2"];
+
+describe.each(LLAMA_LIKE)("%s", (model_type) => {
   test.each<[changes: Record<string, unknown>, problem: string]>([
     [{ hidden_size: undefined }, `hidden_size: ${noNumber("undefined")}`],
     [
@@ -28,11 +32,9 @@ describe.each(MODEL_FAMILIES.map(({ modelType }) => modelType))("%s", (model_typ
     [{ rms_norm_eps: 0 }, "rms_norm_eps: Too small: expected number to be >0"],
     [{ hidden_act: "gelu" }, 'hidden_act: Invalid input: expected "silu"'],
     [{ tie_word_embeddings: "yes" }, "tie_word_embeddings: Invalid input: expected boolean, received string"],
-    [{ hidden_size: 18 }, "hidden_size: 18, expected a multiple of num_attention_heads 4"],
     [{ num_key_value_heads: 3 }, "num_attention_heads: 4, expected a multiple of num_key_value_heads 3"],
     [{ num_key_value_heads: 8 }, "num_attention_heads: 4, expected a multiple of num_key_value_heads 8"],
     [{ head_dim: 5 }, "head_dim: 5, expected an even number"],
-    [{ hidden_size: 12 }, "head_dim: 3, expected an even number"],
     [
       { rope_scaling: { type: "spiral" } },
       'rope_parameters.rope_type: "spiral", expected one of: default, linear, dynamic, llama3, yarn, longrope',
@@ -51,6 +53,17 @@ describe.each(MODEL_FAMILIES.map(({ modelType }) => modelType))("%s", (model_typ
     expect(shapes.get("model.layers.0.self_attn.q_proj.weight")).toEqual([32, 18]);
     expect(shapes.get("model.layers.0.self_attn.k_proj.weight")).toEqual([16, 18]);
     expect(shapes.get("model.layers.0.self_attn.o_proj.weight")).toEqual([18, 32]);
+  });
+});
+
+describe.each(SHARE_HIDDEN_SIZE)("%s", (model_type) => {
+  test.each<[changes: Record<string, unknown>, problem: string]>([
+    [{ hidden_size: 18 }, "hidden_size: 18, expected a multiple of num_attention_heads 4"],
+    [{ hidden_size: 12 }, "head_dim: 3, expected an even number"],
+  ])("%o does not make whole heads", (changes, problem) => {
+    expect(() => createModel({ model_type, ...config, ...changes })).toThrow(
+      new ConfigError(`config.json: ${problem}. Correct these values.`),
+    );
   });
 });
 

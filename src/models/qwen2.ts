@@ -1,21 +1,29 @@
 import { z } from "zod";
+import type { SelfAttention } from "../nn/attention.ts";
 import { Linear } from "../nn/linear.ts";
 import { count } from "./config.ts";
 import { defineFamily } from "./family.ts";
-import { LlamaAttention, LlamaDecoderLayer, LlamaForCausalLM, LlamaModel, llamaLikeConfig } from "./llama.ts";
+import {
+  LlamaAttention,
+  LlamaDecoderLayer,
+  LlamaForCausalLM,
+  LlamaModel,
+  layerTypes,
+  llamaLikeConfig,
+} from "./llama.ts";
 
-const qwen2Config = llamaLikeConfig({
+/** Keys of Qwen2's config.json that Llama's lacks. */
+export const qwen2Fields = {
   use_sliding_window: z.boolean().default(false),
   sliding_window: count.nullable().default(4096),
   max_window_layers: z.number().int().nonnegative().default(28),
-  layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).nullish(),
-}).superRefine(({ layer_types, num_hidden_layers: layers }, context) => {
-  if (!layer_types || layer_types.length === layers) return;
-  const message = `${layer_types.length} values, expected one for each of num_hidden_layers ${layers}`;
-  context.addIssue({ code: "custom", path: ["layer_types"], message });
-});
+  layer_types: layerTypes,
+};
 
-type Qwen2Config = z.infer<typeof qwen2Config>;
+const qwen2Config = llamaLikeConfig(qwen2Fields);
+
+/** Qwen2's configuration with what it leaves open filled in. */
+export type Qwen2Config = z.infer<typeof qwen2Config>;
 
 /** Biases on queries, keys and values, none on the output. */
 export class Qwen2Attention extends LlamaAttention {
@@ -31,7 +39,7 @@ export class Qwen2Attention extends LlamaAttention {
 
 /** A Llama layer with Qwen2's biases. */
 export class Qwen2DecoderLayer extends LlamaDecoderLayer {
-  protected override attention(): LlamaAttention {
+  protected override attention(): SelfAttention {
     return new Qwen2Attention(this.config);
   }
 }

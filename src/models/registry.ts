@@ -4,9 +4,10 @@ import type { ModelFamily } from "./family.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { qwen2 } from "./qwen2.ts";
+import { qwen3 } from "./qwen3.ts";
 
 /** The model families that layerwise knows. */
-export const MODEL_FAMILIES: readonly ModelFamily[] = [llama, mistral, qwen2];
+export const MODEL_FAMILIES: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3];
 
 /**
  * The model that a config.json describes: names and shapes, no weights.

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { loadFixtureModel } from "../../test/fixture-model.ts";
+import { FIXTURE_MODELS, loadFixtureModel } from "../../test/fixture-model.ts";
 import { TraceError } from "../errors.ts";
 import type { Node } from "../fx/node.ts";
 import { Linear } from "../nn/linear.ts";
@@ -21,7 +21,7 @@ interface ReferenceNode {
   readonly inputs: readonly string[];
 }
 
-describe.each(["llama", "llama-rope3-untied", "mistral", "qwen2"])("%s", (name) => {
+describe.each(FIXTURE_MODELS)("%s", (name) => {
   const model = loadFixtureModel(name);
   const reference: { nodes: ReferenceNode[]; input_names: string[]; consumed_names: string[] }[] = readJson(
     `models/${name}/subgraphs.json`,

@@ -61,6 +61,7 @@ const CASES = {
     model: tiny("qwen2"),
     recipe: int4({ strategy: "group", group_size: 16, symmetric: false }),
   },
+  "Qwen3 in groups of 32": { model: tiny("qwen3"), recipe: int4({ strategy: "group", group_size: 32 }) },
 } satisfies Record<string, Omit<OneshotOptions, "output">>;
 const names = Object.keys(CASES);
 
