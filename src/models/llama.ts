@@ -96,7 +96,7 @@ export class LlamaRotaryEmbedding extends RotaryEmbedding {}
 export type FeedForward = Module & { forward(x: Node): Node };
 
 /** Gated feed-forward: down(silu(gate(x)) · up(x)). */
-export class LlamaMLP extends Module<LlamaConfig> {
+export class LlamaMLP<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {
   readonly gate_proj = this.projection(this.config.hidden_size, this.config.intermediate_size);
   readonly up_proj = this.projection(this.config.hidden_size, this.config.intermediate_size);
   readonly down_proj = this.projection(this.config.intermediate_size, this.config.hidden_size);
@@ -115,7 +115,7 @@ export class LlamaMLP extends Module<LlamaConfig> {
 }
 
 /** Attention with a projection each for queries, keys, values and what comes out. */
-export class LlamaAttention extends SelfAttention<LlamaConfig> {
+export class LlamaAttention<Config extends LlamaConfig = LlamaConfig> extends SelfAttention<Config> {
   readonly q_proj = this.projection(this.config.hidden_size, this.config.num_attention_heads * this.config.head_dim);
   readonly k_proj = this.projection(this.config.hidden_size, this.config.num_key_value_heads * this.config.head_dim);
   readonly v_proj = this.projection(this.config.hidden_size, this.config.num_key_value_heads * this.config.head_dim);
@@ -135,7 +135,7 @@ export class LlamaAttention extends SelfAttention<LlamaConfig> {
 }
 
 /** x + attention(norm(x)), then h + mlp(norm(h)). */
-export class LlamaDecoderLayer extends Module<LlamaConfig> {
+export class LlamaDecoderLayer<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {
   readonly self_attn = this.attention();
   readonly mlp = this.feedForward();
   readonly input_layernorm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
@@ -156,7 +156,7 @@ export class LlamaDecoderLayer extends Module<LlamaConfig> {
 }
 
 /** Embedding, decoder layers, final norm. */
-export class LlamaModel extends Module<LlamaConfig> {
+export class LlamaModel<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {
   readonly embed_tokens = new Embedding(this.config.vocab_size, this.config.hidden_size);
   readonly layers = Array.from({ length: this.config.num_hidden_layers }, (_, index) => this.layer(index));
   readonly norm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
@@ -199,12 +199,12 @@ export class LlamaModel extends Module<LlamaConfig> {
 }
 
 /** Decoder and last projection; the two share the embedding's weight where the configuration ties them. */
-export class LlamaForCausalLM extends CausalLM<LlamaConfig> {
+export class LlamaForCausalLM<Config extends LlamaConfig = LlamaConfig> extends CausalLM<Config> {
   override readonly noSplitModules: readonly string[] = ["LlamaDecoderLayer"];
   readonly model = this.decoder();
   override readonly lm_head = new Linear(this.config.hidden_size, this.config.vocab_size);
 
-  constructor(config: LlamaConfig) {
+  constructor(config: Config) {
     super(config);
     if (config.tie_word_embeddings) this.lm_head.weight = this.model.embed_tokens.weight;
   }

@@ -11,9 +11,7 @@ type MistralConfig = z.infer<typeof mistralConfig>;
 export class MistralDecoderLayer extends LlamaDecoderLayer {}
 
 /** Every layer sees a sliding window. */
-export class MistralModel extends LlamaModel {
-  declare readonly config: MistralConfig;
-
+export class MistralModel extends LlamaModel<MistralConfig> {
   protected override layer(): LlamaDecoderLayer {
     return new MistralDecoderLayer(this.config);
   }
@@ -24,8 +22,7 @@ export class MistralModel extends LlamaModel {
 }
 
 /** Decoder and last projection. */
-export class MistralForCausalLM extends LlamaForCausalLM {
-  declare readonly config: MistralConfig;
+export class MistralForCausalLM extends LlamaForCausalLM<MistralConfig> {
   override readonly noSplitModules = ["MistralDecoderLayer"];
 
   protected override decoder(): LlamaModel {

@@ -45,9 +45,7 @@ export class Qwen2DecoderLayer extends LlamaDecoderLayer {
 }
 
 /** Some layers see a sliding window. */
-export class Qwen2Model extends LlamaModel {
-  declare readonly config: Qwen2Config;
-
+export class Qwen2Model<Config extends Qwen2Config = Qwen2Config> extends LlamaModel<Config> {
   protected override layer(): LlamaDecoderLayer {
     return new Qwen2DecoderLayer(this.config);
   }
@@ -61,8 +59,7 @@ export class Qwen2Model extends LlamaModel {
 }
 
 /** Decoder and last projection. */
-export class Qwen2ForCausalLM extends LlamaForCausalLM {
-  declare readonly config: Qwen2Config;
+export class Qwen2ForCausalLM<Config extends Qwen2Config = Qwen2Config> extends LlamaForCausalLM<Config> {
   override readonly noSplitModules = ["Qwen2DecoderLayer"];
 
   protected override decoder(): LlamaModel {

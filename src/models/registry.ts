@@ -1,13 +1,15 @@
 import { ConfigError } from "../errors.ts";
 import type { CausalLM } from "./causal-lm.ts";
 import type { ModelFamily } from "./family.ts";
+import { gemma2 } from "./gemma2.ts";
+import { gemma3Text } from "./gemma3_text.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
 
 /** The model families that layerwise knows. */
-export const MODEL_FAMILIES: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3];
+export const MODEL_FAMILIES: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3, gemma2, gemma3Text];
 
 /**
  * The model that a config.json describes: names and shapes, no weights.

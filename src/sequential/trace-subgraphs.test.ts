@@ -64,7 +64,8 @@ function roleOf(name: string): string | null {
   if (/^model_layers_\d+$/.test(name)) return name;
   if (name === "model_embed_tokens" || name === "getitem") return "embedding";
   if (name === "causal_mask" || name === "create_sliding_window_causal_mask") return "mask";
-  if (name === "wrapped_4" || name === "getitem_5" || name === "getitem_6") return "mask";
+  if (/^(causal_mask_1|wrapped_4|getitem_[5-8])$/.test(name)) return "mask";
+  if (/rotary_emb/.test(name)) return "rotary table";
   return name === "getitem_2" ? null : name;
 }
 

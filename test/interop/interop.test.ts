@@ -61,6 +61,8 @@ const CASES = {
     model: tiny("qwen2"),
     recipe: int4({ strategy: "group", group_size: 16, symmetric: false }),
   },
+  "Gemma 2 by channels": { model: tiny("gemma2"), recipe: int4({ strategy: "channel" }) },
+  "Gemma 3 in groups of 32": { model: tiny("gemma3"), recipe: int4({ strategy: "group", group_size: 32 }) },
   "Qwen3 in groups of 32": { model: tiny("qwen3"), recipe: int4({ strategy: "group", group_size: 32 }) },
 } satisfies Record<string, Omit<OneshotOptions, "output">>;
 const names = Object.keys(CASES);
