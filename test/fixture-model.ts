@@ -7,7 +7,17 @@ import type { Tensor } from "../src/tensor/tensor.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 
 /** The models under test/fixtures/models, one for each family at least. */
-export const FIXTURE_MODELS = ["llama", "llama-rope3-untied", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"];
+export const FIXTURE_MODELS = [
+  "llama",
+  "llama-rope3-untied",
+  "mistral",
+  "qwen2",
+  "qwen3",
+  "gemma2",
+  "gemma3",
+  "phi3",
+  "mixtral",
+];
 
 const FOLDER = new URL("./fixtures/models/", import.meta.url);
 

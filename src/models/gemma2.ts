@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Node } from "../fx/node.ts";
 import type { SelfAttention } from "../nn/attention.ts";
+import type { FeedForward } from "../nn/experts.ts";
 import { ScaledEmbedding } from "../nn/linear.ts";
 import { OffsetRMSNorm } from "../nn/norm.ts";
 import { geluTanh, softCap } from "../ops/activation.ts";
@@ -9,7 +10,6 @@ import { rounder } from "../tensor/convert.ts";
 import { count } from "./config.ts";
 import { defineFamily } from "./family.ts";
 import {
-  type FeedForward,
   LlamaAttention,
   LlamaDecoderLayer,
   LlamaForCausalLM,

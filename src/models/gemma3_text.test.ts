@@ -16,7 +16,7 @@ test.each<[config: Record<string, unknown>, global: object, local: object]>([
     { rope_theta: 7, rope_type: "linear", factor: 8 },
     { rope_theta: 10_000, rope_type: "default" },
   ],
-])("the angles of %o", (config, global, local) => {
+])("%o gives each kind of layer its angles", (config, global, local) => {
   const model = createModel({ model_type: "gemma3_text", ...size, ...config });
   const [, decoder] = model.namedModules()[1];
   if (!(decoder instanceof Gemma3TextModel)) throw new TypeError("expected the decoder first");

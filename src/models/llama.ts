@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Node } from "../fx/node.ts";
 import { type Projected, SelfAttention } from "../nn/attention.ts";
+import type { FeedForward } from "../nn/experts.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { RMSNorm } from "../nn/norm.ts";
@@ -92,9 +93,6 @@ export class LlamaRMSNorm extends RMSNorm {}
 /** The rotary table under the class name that recipes may target. */
 export class LlamaRotaryEmbedding extends RotaryEmbedding {}
 
-/** The part of a layer that treats each token by itself. */
-export type FeedForward = Module & { forward(x: Node): Node };
-
 /** Gated feed-forward: down(silu(gate(x)) · up(x)). */
 export class LlamaMLP<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {
   readonly gate_proj = this.projection(this.config.hidden_size, this.config.intermediate_size);
@@ -134,20 +132,31 @@ export class LlamaAttention<Config extends LlamaConfig = LlamaConfig> extends Se
   }
 }
 
-/** x + attention(norm(x)), then h + mlp(norm(h)). */
-export class LlamaDecoderLayer<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {
+/** x + attention(norm(x)), then h + feed(norm(h)), whatever the feed-forward is called. */
+export abstract class RotaryDecoderLayer<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {
   readonly self_attn = this.attention();
-  readonly mlp = this.feedForward();
   readonly input_layernorm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
   readonly post_attention_layernorm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
 
   forward(x: Node, mask: Node, rotaryTable: Node): Node {
     const h = add(x, this.self_attn.call(this.input_layernorm.call(x), mask, rotaryTable));
-    return add(h, this.mlp.call(this.post_attention_layernorm.call(h))); // [batch, seq, hidden]
+    return add(h, this.feed(this.post_attention_layernorm.call(h))); // [batch, seq, hidden]
   }
 
   protected attention(): SelfAttention {
     return new LlamaAttention(this.config);
+  }
+
+  /** Calls the feed-forward. */
+  protected abstract feed(x: Node): Node;
+}
+
+/** A layer whose feed-forward is called `mlp`. */
+export class LlamaDecoderLayer<Config extends LlamaConfig = LlamaConfig> extends RotaryDecoderLayer<Config> {
+  readonly mlp = this.feedForward();
+
+  protected override feed(x: Node): Node {
+    return this.mlp.call(x);
   }
 
   protected feedForward(): FeedForward {
@@ -171,7 +180,7 @@ export class LlamaModel<Config extends LlamaConfig = LlamaConfig> extends Module
   }
 
   /** The decoder layer at `index`. */
-  protected layer(_index: number): LlamaDecoderLayer {
+  protected layer(_index: number): RotaryDecoderLayer {
     return new LlamaDecoderLayer(this.config);
   }
 

@@ -5,11 +5,13 @@ import { gemma2 } from "./gemma2.ts";
 import { gemma3Text } from "./gemma3_text.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
+import { mixtral } from "./mixtral.ts";
+import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
 
 /** The model families that layerwise knows. */
-export const MODEL_FAMILIES: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3, gemma2, gemma3Text];
+export const MODEL_FAMILIES: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3, gemma2, gemma3Text, phi3, mixtral];
 
 /**
  * The model that a config.json describes: names and shapes, no weights.

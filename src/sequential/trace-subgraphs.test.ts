@@ -63,7 +63,7 @@ describe.each(FIXTURE_MODELS)("%s", (name) => {
 function roleOf(name: string): string | null {
   if (/^model_layers_\d+$/.test(name)) return name;
   if (name === "model_embed_tokens" || name === "getitem") return "embedding";
-  if (name === "causal_mask" || name === "create_sliding_window_causal_mask") return "mask";
+  if (name === "causal_mask" || /^create_\w*causal_mask$/.test(name)) return "mask";
   if (/^(causal_mask_1|wrapped_4|getitem_[5-8])$/.test(name)) return "mask";
   if (/rotary_emb/.test(name)) return "rotary table";
   return name === "getitem_2" ? null : name;

@@ -63,6 +63,7 @@ const CASES = {
   },
   "Gemma 2 by channels": { model: tiny("gemma2"), recipe: int4({ strategy: "channel" }) },
   "Gemma 3 in groups of 32": { model: tiny("gemma3"), recipe: int4({ strategy: "group", group_size: 32 }) },
+  "Phi-3 in groups of 64": { model: tiny("phi3"), recipe: int4({ strategy: "group", group_size: 64 }) },
   "Qwen3 in groups of 32": { model: tiny("qwen3"), recipe: int4({ strategy: "group", group_size: 32 }) },
 } satisfies Record<string, Omit<OneshotOptions, "output">>;
 const names = Object.keys(CASES);
