@@ -17,6 +17,8 @@ export const FIXTURE_MODELS = [
   "gemma3",
   "phi3",
   "mixtral",
+  "qwen2_moe",
+  "qwen3_moe",
 ];
 
 const FOLDER = new URL("./fixtures/models/", import.meta.url);

@@ -18,9 +18,6 @@ const mixtralConfig = llamaLikeConfig({
 
 type MixtralConfig = z.infer<typeof mixtralConfig>;
 
-/** The router under the class name that recipes may target. */
-export class MixtralTopKRouter extends Router {}
-
 /** Gated feed-forward: w2(silu(w1(x)) · w3(x)). */
 export class MixtralExpert extends Module<MixtralConfig> {
   readonly w1 = new Linear(this.config.hidden_size, this.config.intermediate_size);
@@ -34,7 +31,7 @@ export class MixtralExpert extends Module<MixtralConfig> {
 
 /** Experts whose weights for a token add up to 1. */
 export class MixtralSparseMoeBlock extends SparseMoeBlock<MixtralConfig> {
-  readonly gate = new MixtralTopKRouter({
+  readonly gate = new Router({
     hidden_size: this.config.hidden_size,
     experts: this.config.num_local_experts,
     topK: this.config.num_experts_per_tok,

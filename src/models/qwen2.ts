@@ -5,11 +5,13 @@ import { count } from "./config.ts";
 import { defineFamily } from "./family.ts";
 import {
   LlamaAttention,
+  type LlamaConfig,
   LlamaDecoderLayer,
   LlamaForCausalLM,
   LlamaModel,
   layerTypes,
   llamaLikeConfig,
+  type RotaryDecoderLayer,
 } from "./llama.ts";
 
 /** Keys of Qwen2's config.json that Llama's lacks. */
@@ -26,7 +28,7 @@ const qwen2Config = llamaLikeConfig(qwen2Fields);
 export type Qwen2Config = z.infer<typeof qwen2Config>;
 
 /** Biases on queries, keys and values, none on the output. */
-export class Qwen2Attention extends LlamaAttention {
+export class Qwen2Attention<Config extends LlamaConfig = LlamaConfig> extends LlamaAttention<Config> {
   protected override projection(inFeatures: number, outFeatures: number): Linear {
     return new Linear(inFeatures, outFeatures, { bias: true });
   }
@@ -46,7 +48,7 @@ export class Qwen2DecoderLayer extends LlamaDecoderLayer {
 
 /** Some layers see a sliding window. */
 export class Qwen2Model<Config extends Qwen2Config = Qwen2Config> extends LlamaModel<Config> {
-  protected override layer(): LlamaDecoderLayer {
+  protected override layer(_index: number): RotaryDecoderLayer {
     return new Qwen2DecoderLayer(this.config);
   }
 
@@ -60,7 +62,7 @@ export class Qwen2Model<Config extends Qwen2Config = Qwen2Config> extends LlamaM
 
 /** Decoder and last projection. */
 export class Qwen2ForCausalLM<Config extends Qwen2Config = Qwen2Config> extends LlamaForCausalLM<Config> {
-  override readonly noSplitModules = ["Qwen2DecoderLayer"];
+  override readonly noSplitModules: readonly string[] = ["Qwen2DecoderLayer"];
 
   protected override decoder(): LlamaModel {
     return new Qwen2Model(this.config);

@@ -8,10 +8,23 @@ import { mistral } from "./mistral.ts";
 import { mixtral } from "./mixtral.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
+import { qwen2Moe } from "./qwen2_moe.ts";
 import { qwen3 } from "./qwen3.ts";
+import { qwen3Moe } from "./qwen3_moe.ts";
 
 /** The model families that layerwise knows. */
-export const MODEL_FAMILIES: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3, gemma2, gemma3Text, phi3, mixtral];
+export const MODEL_FAMILIES: readonly ModelFamily[] = [
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3Text,
+  phi3,
+  mixtral,
+  qwen2Moe,
+  qwen3Moe,
+];
 
 /**
  * The model that a config.json describes: names and shapes, no weights.
