@@ -19,7 +19,13 @@ export const FIXTURE_MODELS = [
   "mixtral",
   "qwen2_moe",
   "qwen3_moe",
+  "gpt2",
+  "opt",
+  "gpt_neox",
 ];
+
+/** Those whose positions are learnt, not angles. */
+export const LEARNT_POSITIONS = ["gpt2", "opt"];
 
 const FOLDER = new URL("./fixtures/models/", import.meta.url);
 

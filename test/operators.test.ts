@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { Node } from "../src/fx/node.ts";
 import { tensorTypes } from "../src/fx/types.ts";
 import { gelu, geluTanh, relu, sigmoid, softCap } from "../src/ops/activation.ts";
+import { affine } from "../src/ops/affine.ts";
 import { add, mul, scale, silu } from "../src/ops/arithmetic.ts";
 import { attention, causalMask, onesLike, positionIds } from "../src/ops/attention.ts";
 import { gram } from "../src/ops/gram.ts";
@@ -82,7 +83,8 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   "columns.last": (x) => columns(x, { begin: 2, end: 4 }),
   "attention.soft_cap": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, softCap: 2 }),
   "rotate.partial": (x, cos, sin) => rotate(x, cos, sin, { heads: 2 }),
-  text_positions: (mask) => textPositions(mask, { offset: 2 }),
+  text_positions: textPositions,
+  affine,
   shift_positions: (positions) => shiftPositions(positions, { offset: 2 }),
   route_tokens: (logits) => routeTokens(logits, { topK: 2, normalize: false }),
   "route_tokens.normalized": (logits) => routeTokens(logits, { topK: 2, normalize: true }),

@@ -87,6 +87,23 @@ test("Qwen2's layer_types must name every layer", () => {
   );
 });
 
+test("OPT's embeddings must be as wide as its layers", () => {
+  const opt = { ...config, model_type: "opt", ffn_dim: 24, word_embed_proj_dim: 8 };
+  expect(() => createModel(opt)).toThrow(
+    "config.json: word_embed_proj_dim: 8, expected hidden_size 16: embeddings of another width are not supported.",
+  );
+  expect(() => createModel({ ...opt, word_embed_proj_dim: 16, do_layer_norm_before: false })).toThrow(
+    "do_layer_norm_before: Invalid input: expected true.",
+  );
+});
+
+test.each([
+  [{ model_type: "gpt2", n_embd: 18, n_head: 4, n_layer: 2 }, "n_embd: 18, expected a multiple of n_head 4"],
+  [{ model_type: "gpt_neox", hidden_size: 18 }, "hidden_size: 18, expected a multiple of num_attention_heads 4"],
+])("%o does not make whole heads", (changes, problem) => {
+  expect(() => createModel({ ...config, ...changes })).toThrow(problem);
+});
+
 test("Mistral's sliding window is a positive number of tokens", () => {
   expect(() => createModel({ ...config, model_type: "mistral", sliding_window: 0 })).toThrow(
     new ConfigError("config.json: sliding_window: Too small: expected number to be >0. Correct these values."),

@@ -20,3 +20,12 @@ export function parseConfig<Schema extends z.ZodType>(schema: Schema, config: un
   const problems = result.error.issues.map((issue) => `${issue.path.join(".") || "(top level)"}: ${issue.message}`);
   throw new ConfigError(`${where}: ${problems.join("; ")}. Correct these values.`);
 }
+
+/** A check that heads share the hidden size equally, for configurations that spell the two so. */
+export function wholeHeads<Width extends string, Heads extends string>(width: Width, heads: Heads) {
+  return (config: Readonly<Record<Width | Heads, number>>, context: z.RefinementCtx): void => {
+    if (config[width] % config[heads] === 0) return;
+    const message = `${config[width]}, expected a multiple of ${heads} ${config[heads]}`;
+    context.addIssue({ code: "custom", path: [width], message });
+  };
+}

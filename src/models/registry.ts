@@ -3,9 +3,12 @@ import type { CausalLM } from "./causal-lm.ts";
 import type { ModelFamily } from "./family.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3Text } from "./gemma3_text.ts";
+import { gptNeoX } from "./gpt_neox.ts";
+import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { mixtral } from "./mixtral.ts";
+import { opt } from "./opt.ts";
 import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen2Moe } from "./qwen2_moe.ts";
@@ -24,6 +27,9 @@ export const MODEL_FAMILIES: readonly ModelFamily[] = [
   mixtral,
   qwen2Moe,
   qwen3Moe,
+  gpt2,
+  opt,
+  gptNeoX,
 ];
 
 /**

@@ -19,7 +19,7 @@ export function bestMatch<Candidate extends HasTargets>(
   targets.sort((a, b) => Number(a.target > b.target) - Number(a.target < b.target));
   const classes = classNames(module);
   const match =
-    targets.find(({ target }) => target === path) ??
+    targets.find(({ target }) => target === path || target === module.alias) ??
     targets.find(({ target }) => matchesPattern(target, path)) ??
     targets.find(({ target }) => classes.includes(target));
   return match?.candidate;

@@ -24,7 +24,8 @@ export function matchesAny(targets: readonly string[], name: string, module: Mod
 }
 
 function matchesTarget(target: string, name: string, module: Module): boolean {
-  return target === name || matchesPattern(target, name) || classNames(module).includes(target);
+  const names = module.alias === undefined ? [name] : [name, module.alias];
+  return names.some((one) => target === one || matchesPattern(target, one)) || classNames(module).includes(target);
 }
 
 /** Whether `target` is a `re:` pattern that matches the name from its start. */

@@ -6,18 +6,15 @@ import { checkTokens } from "./shapes.ts";
 
 /**
  * Positions that count only the tokens of the text, for an attention mask I64[batch, seq]: 0, 1, … at its ones, −1 at
- * padding, all plus `offset`.
+ * padding.
  */
-export const textPositions = defineOp<[attentionMask: Operand], { offset: number }>({
+export const textPositions = defineOp<[attentionMask: Operand]>({
   name: "text_positions",
   infer([mask]) {
     checkTokens("text_positions", mask);
     return mask;
   },
-  lower([mask], { offset }) {
-    const counted = onnx("Mul", [onnx("CumSum", [mask, scalar("I64", 1)]), mask]);
-    return onnx("Add", [counted, scalar("I64", offset - 1)]);
-  },
+  lower: ([mask]) => onnx("Sub", [onnx("Mul", [onnx("CumSum", [mask, scalar("I64", 1)]), mask]), scalar("I64", 1)]),
 });
 
 /** Positions plus `offset`. */
