@@ -34,13 +34,17 @@ export function readFixtureConfig(name: string): Record<string, unknown> {
   return JSON.parse(readFileSync(new URL(`${name}/config.json`, FOLDER), "utf8")) as Record<string, unknown>;
 }
 
-/** A model under test/fixtures/models with its weights; `changes` overrule its config.json. */
-export function loadFixtureModel(name: string, changes: Readonly<Record<string, unknown>> = {}): CausalLM {
+/** A model under test/fixtures/models with its weights; `changes` overrule its config.json, `weights` those of its file. */
+export function loadFixtureModel(
+  name: string,
+  changes: Readonly<Record<string, unknown>> = {},
+  weights: ReadonlyMap<string, Tensor> = new Map(),
+): CausalLM {
   const model = createModel({ ...readFixtureConfig(name), ...changes });
   const tensors = readSafetensors(new URL(`${name}/model.safetensors`, FOLDER));
   for (const [path, parameter] of model.namedParameters()) {
     if (parameter instanceof Buffer) continue;
-    const tensor = tensors.get(path);
+    const tensor = weights.get(path) ?? tensors.get(path);
     if (!tensor) throw new CheckpointError(`${name}: no tensor ${path}, expected one for every parameter.`);
     parameter.source = { name: path, dtype: tensor.dtype, shape: tensor.shape, read: async () => tensor };
   }

@@ -1,5 +1,6 @@
 import { RecipeError } from "../errors.ts";
 import { bestMatch } from "../nn/best-match.ts";
+import { Conv1D } from "../nn/conv1d.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { matchesAny, matchModules } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
@@ -66,8 +67,8 @@ export function assignSchemes(
   for (const [path, module] of model.namedModules()) {
     const scheme = bestMatch(path, module, observed);
     if (!scheme?.weights || matchesAny(ignore, path, module)) continue;
-    if (module instanceof Embedding)
-      throw new RecipeError(`${path}: an Embedding, expected a Linear. Add it to ignore.`);
+    if (module instanceof Embedding || module instanceof Conv1D)
+      throw new RecipeError(`${path}: an ${module.constructor.name}, expected a Linear. Add it to ignore.`);
     if (module instanceof Linear) assigned.set(module, scheme);
   }
   if (assigned.size === 0) {

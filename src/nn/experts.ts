@@ -54,3 +54,9 @@ export abstract class SparseMoeBlock<Config = unknown> extends Module<Config> {
     return this.calibrateAllExperts ? gatherRouted(expert.call(x), routed) : expert.call(gatherRouted(x, routed));
   }
 }
+
+/** Lets every expert below `model` see all tokens, where it is observed: see {@link SparseMoeBlock}. */
+export function calibrateAllExperts(model: Module): void {
+  for (const [, module] of model.namedModules())
+    if (module instanceof SparseMoeBlock) module.calibrateAllExperts = true;
+}

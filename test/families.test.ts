@@ -1,0 +1,89 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
+import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
+import { inspectCheckpoint } from "../src/formats/inspect.ts";
+import { createModel } from "../src/models/registry.ts";
+import { GPTQModifier } from "../src/modifiers/gptq.ts";
+import type { CompressionStage } from "../src/modifiers/modifier.ts";
+import { QuantizationModifier } from "../src/modifiers/quantization.ts";
+import { Linear } from "../src/nn/linear.ts";
+import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import { dequantizeWeight } from "../src/schemes/quantize.ts";
+import type { ProgressEvent } from "../src/sequential/events.ts";
+import { Tensor } from "../src/tensor/tensor.ts";
+import { FIXTURE_MODELS, loadFixtureModel } from "./fixture-model.ts";
+import { runWhole } from "./run-model.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+
+const folderOf = (name: string) => fileURLToPath(new URL(`./fixtures/models/${name}`, import.meta.url));
+const rows = Array.from({ length: 8 }, (_, row) => ({
+  input_ids: Array.from({ length: 16 }, (_, index) => 2 + ((row * 59 + index * index * 31 + index * 7) % 254)),
+}));
+const batch = { input_ids: new Tensor("I64", [1, 16], BigInt64Array.from(rows[0].input_ids, BigInt)) };
+
+/** Groups of 16 divide every weight of the fixtures. GPT-2 has no linear but its lm_head. */
+const optionsFor = (name: string) => ({
+  ignore: name === "gpt2" ? [] : ["lm_head"],
+  configGroups: { group: { targets: ["Linear"], weights: { numBits: 4, strategy: "group" as const, groupSize: 16 } } },
+});
+
+/** Keeps the weights that the codes of a modifier stand for, by path. */
+function recorded(modifier: GPTQModifier | QuantizationModifier) {
+  const weights = new Map<string, Tensor<"F32">>();
+  const compress = modifier.compress.bind(modifier);
+  modifier.compress = (stage: CompressionStage) => {
+    const paths = new Map(stage.modules.map(([path, module]) => [module, path]));
+    const setQuantized = stage.setQuantized.bind(stage);
+    stage.setQuantized = (module, quantized, options) => {
+      weights.set(`${paths.get(module)}.weight`, dequantizeWeight(quantized));
+      setQuantized(module, quantized, options);
+    };
+    return compress(stage);
+  };
+  return { modifier, weights };
+}
+
+async function compress(model: string, options: Pick<OneshotOptions, "recipe"> & Partial<OneshotOptions>) {
+  const output = join(await temporaryFolder(), "output");
+  const events: ProgressEvent[] = [];
+  await oneshot({ model, dataset: rows, output, threads: 1, onProgress: (event) => events.push(event), ...options });
+  return { output, warnings: events.flatMap((event) => (event.type === "warning" ? [event.message] : [])) };
+}
+
+async function logitsOf(folder: string): Promise<Tensor> {
+  const checkpoint = await openCheckpoint(folder);
+  const model = createModel(checkpoint.config);
+  bindCheckpoint(model, checkpoint);
+  return runWhole(model, batch).finally(() => checkpoint.close());
+}
+
+describe.each(FIXTURE_MODELS)("%s", (name) => {
+  const linears = loadFixtureModel(name)
+    .namedModules()
+    .flatMap(([path, module]) => (module instanceof Linear ? [path] : []));
+  const kept = name === "gpt2" ? [] : [name === "gpt_neox" ? "embed_out" : "lm_head"];
+  const targets = linears.filter((path) => !kept.includes(path));
+
+  test.each([
+    ["GPTQ", () => new GPTQModifier(optionsFor(name))],
+    ["rounding to nearest", () => new QuantizationModifier(optionsFor(name))],
+  ])("what %s writes gives the logits of the weights that the codes stand for", async (_, create) => {
+    const { modifier, weights } = recorded(create());
+    const { output } = await compress(folderOf(name), { recipe: modifier });
+    expect([...weights.keys()].sort()).toEqual(targets.map((path) => `${path}.weight`).sort());
+    const summary = await inspectCheckpoint(output);
+    expect(summary.ignored).toEqual(kept);
+    expect(summary.storage.find(({ format }) => format === "pack-quantized")?.modules).toBe(targets.length);
+
+    const dense = loadFixtureModel(name, name === "gpt2" ? { tie_word_embeddings: false } : {}, weights);
+    const [found, expected, original] = [
+      await logitsOf(output),
+      await runWhole(dense, batch),
+      await runWhole(loadFixtureModel(name), batch),
+    ];
+    expect(found).toBeAllClose(expected, { atol: 1e-5 });
+    expect(() => expect(found).toBeAllClose(original, { atol: 1e-2 })).toThrow("expected");
+  });
+});
