@@ -6,14 +6,13 @@ import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
 import { inspectCheckpoint } from "../src/formats/inspect.ts";
 import { createModel } from "../src/models/registry.ts";
 import { GPTQModifier } from "../src/modifiers/gptq.ts";
-import type { CompressionStage } from "../src/modifiers/modifier.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { Linear } from "../src/nn/linear.ts";
-import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import { oneshot } from "../src/oneshot.ts";
 import { dequantizeWeight } from "../src/schemes/quantize.ts";
-import type { ProgressEvent } from "../src/sequential/events.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { FIXTURE_MODELS, loadFixtureModel } from "./fixture-model.ts";
+import { recordQuantized } from "./record-quantized.ts";
 import { runWhole } from "./run-model.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
@@ -28,29 +27,6 @@ const optionsFor = (name: string) => ({
   ignore: name === "gpt2" ? [] : ["lm_head"],
   configGroups: { group: { targets: ["Linear"], weights: { numBits: 4, strategy: "group" as const, groupSize: 16 } } },
 });
-
-/** Keeps the weights that the codes of a modifier stand for, by path. */
-function recorded(modifier: GPTQModifier | QuantizationModifier) {
-  const weights = new Map<string, Tensor<"F32">>();
-  const compress = modifier.compress.bind(modifier);
-  modifier.compress = (stage: CompressionStage) => {
-    const paths = new Map(stage.modules.map(([path, module]) => [module, path]));
-    const setQuantized = stage.setQuantized.bind(stage);
-    stage.setQuantized = (module, quantized, options) => {
-      weights.set(`${paths.get(module)}.weight`, dequantizeWeight(quantized));
-      setQuantized(module, quantized, options);
-    };
-    return compress(stage);
-  };
-  return { modifier, weights };
-}
-
-async function compress(model: string, options: Pick<OneshotOptions, "recipe"> & Partial<OneshotOptions>) {
-  const output = join(await temporaryFolder(), "output");
-  const events: ProgressEvent[] = [];
-  await oneshot({ model, dataset: rows, output, threads: 1, onProgress: (event) => events.push(event), ...options });
-  return { output, warnings: events.flatMap((event) => (event.type === "warning" ? [event.message] : [])) };
-}
 
 async function logitsOf(folder: string): Promise<Tensor> {
   const checkpoint = await openCheckpoint(folder);
@@ -70,13 +46,16 @@ describe.each(FIXTURE_MODELS)("%s", (name) => {
     ["GPTQ", () => new GPTQModifier(optionsFor(name))],
     ["rounding to nearest", () => new QuantizationModifier(optionsFor(name))],
   ])("what %s writes gives the logits of the weights that the codes stand for", async (_, create) => {
-    const { modifier, weights } = recorded(create());
-    const { output } = await compress(folderOf(name), { recipe: modifier });
-    expect([...weights.keys()].sort()).toEqual(targets.map((path) => `${path}.weight`).sort());
+    const recipe = create();
+    const quantized = recordQuantized(recipe);
+    const output = join(await temporaryFolder(), "output");
+    await oneshot({ model: folderOf(name), recipe, dataset: rows, output, threads: 1 });
+    expect([...quantized.keys()].sort()).toEqual(targets.toSorted());
     const summary = await inspectCheckpoint(output);
     expect(summary.ignored).toEqual(kept);
     expect(summary.storage.find(({ format }) => format === "pack-quantized")?.modules).toBe(targets.length);
 
+    const weights = new Map([...quantized].map(([path, codes]) => [`${path}.weight`, dequantizeWeight(codes)]));
     const dense = loadFixtureModel(name, name === "gpt2" ? { tie_word_embeddings: false } : {}, weights);
     const [found, expected, original] = [
       await logitsOf(output),
