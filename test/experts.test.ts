@@ -3,11 +3,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { createModel } from "../src/models/registry.ts";
 import { GPTQModifier } from "../src/modifiers/gptq.ts";
-import type { CompressionStage, Modifier } from "../src/modifiers/modifier.ts";
+import type { Modifier } from "../src/modifiers/modifier.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
-import { secondMoment, type Tap } from "../src/modifiers/tap.ts";
 import { calibrateAllExperts } from "../src/nn/experts.ts";
-import type { Module } from "../src/nn/module.ts";
 import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
 import type { QuantizedWeight } from "../src/schemes/quantize.ts";
 import type { ProgressEvent } from "../src/sequential/events.ts";
@@ -16,6 +14,7 @@ import { loadFixtureModel, readFixtureConfig, readGoldenLogits } from "./fixture
 import { readSafetensors } from "./read-safetensors.ts";
 import { recordQuantized } from "./record-quantized.ts";
 import { runSequentially } from "./run-model.ts";
+import { SecondMoments } from "./second-moments.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const folderOf = (name: string) => fileURLToPath(new URL(`./fixtures/models/${name}`, import.meta.url));
@@ -46,32 +45,6 @@ async function quantize(name: string, recipe: Modifier, given: Partial<OneshotOp
   return { codes, warnings };
 }
 
-/** Adds up what each module has as its input: the trace of XᵀX. */
-class Observer implements Modifier {
-  readonly name = "Observer";
-  readonly options = {};
-  readonly requiresCalibrationData = true;
-  readonly energy = new Map<string, number>();
-  readonly #taps = new Map<Module, Tap>();
-
-  initialize(): void {}
-
-  taps(module: Module): Tap[] {
-    if (!/Expert|MoeBlock|MLP/.test(module.constructor.name)) return [];
-    const tap = { module, reduce: secondMoment };
-    this.#taps.set(module, tap);
-    return [tap];
-  }
-
-  async compress(stage: CompressionStage): Promise<void> {
-    for (const [path, module] of stage.modules) {
-      const tap = this.#taps.get(module);
-      const seen = tap && stage.statistic(tap)?.value;
-      if (seen) this.energy.set(path, trace(seen));
-    }
-  }
-}
-
 describe.each([
   ["mixtral", "block_sparse_moe", 4],
   ["qwen3_moe", "mlp", 8],
@@ -79,14 +52,14 @@ describe.each([
   const paths = Array.from({ length: count }, (_, index) => `model.layers.1.${block}.experts.${index}`);
 
   test("are calibrated with the tokens that are routed to them: each token counts for two experts", async () => {
-    const { energy } = await observe(name);
+    const energy = await observe(name);
     const [whole, experts] = [energy.get(`model.layers.1.${block}`) as number, paths.map((path) => energy.get(path))];
     expect(experts.reduce((sum: number, one) => sum + (one as number), 0) / whole).toBeCloseTo(2, 5);
     expect(new Set(experts).size).toBeGreaterThan(2);
   });
 
   test("are calibrated with all tokens on request", async () => {
-    const { energy } = await observe(name, { moeCalibrateAllExperts: true });
+    const energy = await observe(name, { moeCalibrateAllExperts: true });
     const whole = energy.get(`model.layers.1.${block}`) as number;
     for (const path of paths) expect((energy.get(path) as number) / whole).toBeCloseTo(1, 5);
   });
@@ -163,17 +136,15 @@ test.each([
   }
 });
 
-async function observe(name: string, given: Partial<OneshotOptions> = {}): Promise<Observer> {
-  const observer = new Observer();
+/** Σ ‖x‖² over the inputs of each expert and each block of experts, by path. */
+async function observe(name: string, given: Partial<OneshotOptions> = {}): Promise<Map<string, number>> {
+  const observer = new SecondMoments((module) => /Expert|MoeBlock|MLP/.test(module.constructor.name));
   await run(name, observer, given);
-  return observer;
+  return new Map([...observer.moments].map(([path, moment]) => [path, trace(moment)]));
 }
 
-function trace({ shape, data }: Tensor<"F32">): number {
-  return Array.from({ length: shape[0] }, (_, index) => data[index * (shape[0] + 1)]).reduce(
-    (sum, one) => sum + one,
-    0,
-  );
+function trace({ shape: [size], data }: Tensor<"F32">): number {
+  return Array.from({ length: size }, (_, index) => data[index * (size + 1)]).reduce((sum, one) => sum + one, 0);
 }
 
 function equal(a?: QuantizedWeight, b?: QuantizedWeight): boolean {

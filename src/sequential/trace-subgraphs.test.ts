@@ -31,6 +31,10 @@ describe.each(FIXTURE_MODELS)("%s", (name) => {
   const targets = matchModules(model, model.noSplitModules);
   const paths = new Set(model.namedModules().flatMap(([path, module]) => (targets.has(module) ? [path] : [])));
 
+  test("has the reference's sequential targets", () => {
+    expect(model.noSplitModules).toEqual(readJson(`models/${name}/subgraphs.json`).sequential_targets);
+  });
+
   test("is cut into as many subgraphs as by the reference, each with the same target", () => {
     const found = subgraphs.map(({ calledModules }) => calledModules.filter((path) => paths.has(path)));
     expect(found).toEqual(
