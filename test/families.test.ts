@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
+import { RecipeError } from "../src/errors.ts";
 import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
 import { inspectCheckpoint } from "../src/formats/inspect.ts";
 import { createModel } from "../src/models/registry.ts";
@@ -34,6 +35,16 @@ async function logitsOf(folder: string): Promise<Tensor> {
   bindCheckpoint(model, checkpoint);
   return runWhole(model, batch).finally(() => checkpoint.close());
 }
+
+test("the projections of GPT-2 are refused: no reader takes them compressed", () => {
+  const configGroups = {
+    group: { targets: ["Linear", "Conv1D"], weights: { numBits: 8, strategy: "channel" as const } },
+  };
+  const modifier = new QuantizationModifier({ configGroups });
+  expect(() => modifier.initialize(loadFixtureModel("gpt2"), { warn: () => {} })).toThrow(
+    new RecipeError("transformer.h.0.attn.c_attn: of class Conv1D, expected a Linear. Add it to ignore."),
+  );
+});
 
 describe.each(FIXTURE_MODELS)("%s", (name) => {
   const linears = loadFixtureModel(name)

@@ -68,7 +68,7 @@ export function assignSchemes(
     const scheme = bestMatch(path, module, observed);
     if (!scheme?.weights || matchesAny(ignore, path, module)) continue;
     if (module instanceof Embedding || module instanceof Conv1D)
-      throw new RecipeError(`${path}: an ${module.constructor.name}, expected a Linear. Add it to ignore.`);
+      throw new RecipeError(`${path}: of class ${module.constructor.name}, expected a Linear. Add it to ignore.`);
     if (module instanceof Linear) assigned.set(module, scheme);
   }
   if (assigned.size === 0) {
