@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
+import { openOutput } from "../src/checkpoint/output.ts";
 import { RecipeError } from "../src/errors.ts";
 import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
 import { inspectCheckpoint } from "../src/formats/inspect.ts";
@@ -44,6 +45,22 @@ test("the projections of GPT-2 are refused: no reader takes them compressed", ()
   expect(() => modifier.initialize(loadFixtureModel("gpt2"), { warn: () => {} })).toThrow(
     new RecipeError("transformer.h.0.attn.c_attn: of class Conv1D, expected a Linear. Add it to ignore."),
   );
+});
+
+test("a GPT-2 that was saved without its last projection, and so without the names' prefix, is compressed too", async () => {
+  const folder = await temporaryFolder();
+  const source = await openCheckpoint(folderOf("gpt2"));
+  const names = new Map([...source.tensors.keys()].map((name) => [name.replace("transformer.", ""), name]));
+  const tensors = [...names].map(([name, original]) => ({ ...source.info(original), name }));
+  const copy = await openOutput({ folder: join(folder, "model"), tensors });
+  for (const [name, original] of names) await copy.write(name, await source.read(original));
+  await copy.copyFile(source.pathOf("config.json"));
+  await Promise.all([copy.finish(), source.close()]);
+
+  const recipe = () => new QuantizationModifier(optionsFor("gpt2"));
+  await oneshot({ model: join(folder, "model"), recipe: recipe(), output: join(folder, "without") });
+  await oneshot({ model: folderOf("gpt2"), recipe: recipe(), output: join(folder, "with") });
+  expect(await logitsOf(join(folder, "without"))).toEqual(await logitsOf(join(folder, "with")));
 });
 
 describe.each(FIXTURE_MODELS)("%s", (name) => {

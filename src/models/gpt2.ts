@@ -102,6 +102,7 @@ export class GPT2Model extends Module<GPT2Config> {
 /** Decoder and last projection. */
 export class GPT2LMHeadModel extends CausalLM<GPT2Config> {
   override readonly noSplitModules = ["GPT2Block"];
+  override readonly optionalPrefix = "transformer.";
   readonly transformer = new GPT2Model(this.config);
   override readonly lm_head = new Linear(this.config.n_embd, this.config.vocab_size);
 
