@@ -5,11 +5,13 @@ import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
 import { openOutput } from "../src/checkpoint/output.ts";
 import { RecipeError } from "../src/errors.ts";
 import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
+import { describeQuantization } from "../src/formats/describe-quantization.ts";
 import { inspectCheckpoint } from "../src/formats/inspect.ts";
 import { createModel } from "../src/models/registry.ts";
 import { GPTQModifier } from "../src/modifiers/gptq.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { Linear } from "../src/nn/linear.ts";
+import { matchModules } from "../src/nn/match.ts";
 import { oneshot } from "../src/oneshot.ts";
 import { dequantizeWeight } from "../src/schemes/quantize.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
@@ -45,6 +47,21 @@ test("the projections of GPT-2 are refused: no reader takes them compressed", ()
   expect(() => modifier.initialize(loadFixtureModel("gpt2"), { warn: () => {} })).toThrow(
     new RecipeError("transformer.h.0.attn.c_attn: of class Conv1D, expected a Linear. Add it to ignore."),
   );
+});
+
+test("GPT-NeoX's last projection has two names: recipes may use either, and readers find both", () => {
+  const model = loadFixtureModel("gpt_neox");
+  for (const name of ["embed_out", "lm_head", "re:lm_h", "re:.*embed_out"])
+    expect([...matchModules(model, [name])], name).toEqual([model.lm_head]);
+  const schemesFor = (targets: string[], ignore: string[]) => {
+    const configGroups = { group: { targets, weights: { numBits: 8, strategy: "channel" as const } } };
+    const modifier = new QuantizationModifier({ configGroups, ignore });
+    modifier.initialize(model, { warn: () => {} });
+    return modifier.schemes;
+  };
+  expect([...schemesFor(["re:.*head"], []).keys()]).toEqual([model.lm_head]);
+  const { ignore } = describeQuantization(model, schemesFor(["Linear"], ["lm_head"]));
+  expect(ignore).toEqual(["embed_out", "lm_head"]);
 });
 
 test("a GPT-2 that was saved without its last projection, and so without the names' prefix, is compressed too", async () => {

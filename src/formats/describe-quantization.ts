@@ -1,5 +1,6 @@
 import { Router } from "../nn/experts.ts";
 import { Linear } from "../nn/linear.ts";
+import { namesOf } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { writeQuantizationConfig } from "./quantization-config.ts";
@@ -16,8 +17,7 @@ export function describeQuantization(
   const quantized = modules.filter(([, module]) => schemes.has(module as Linear));
   const groups = new Set(quantized.map(([, module]) => schemes.get(module as Linear) as QuantizationScheme));
   const ignore = modules.filter(([, module]) => isLinear(module) && !schemes.has(module as Linear));
-  const names = ignore.flatMap(([path, { alias }]) => (alias === undefined ? [path] : [path, alias]));
-  return writeQuantizationConfig({ groups: [...groups], ignore: names });
+  return writeQuantizationConfig({ groups: [...groups], ignore: ignore.flatMap((entry) => namesOf(...entry)) });
 }
 
 function isLinear(module: Module): boolean {

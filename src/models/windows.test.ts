@@ -48,6 +48,23 @@ test.each<[changes: Record<string, unknown>, windows: (number | null)[]]>([
   expect(windowsOf(changes)).toEqual(windows);
 });
 
+test.each<[changes: Record<string, unknown>, windows: (number | null)[]]>([
+  [{ model_type: "phi3" }, [null, null, null, null]],
+  [{ model_type: "phi3", sliding_window: 8 }, [8, 8, 8, 8]],
+  [{ model_type: "mixtral" }, [null, null, null, null]],
+  [{ model_type: "mixtral", sliding_window: 8 }, [8, 8, 8, 8]],
+  [{ model_type: "qwen3_moe", sliding_window: 8 }, [null, null, null, null]],
+  [{ model_type: "qwen3_moe", sliding_window: 8, use_sliding_window: true }, [8, 8, 8, 8]],
+  [{ model_type: "qwen2_moe", sliding_window: 0 }, [null, null, null, null]],
+  [
+    { model_type: "qwen2_moe", sliding_window: 8, use_sliding_window: true, max_window_layers: 2 },
+    [8, null, null, null],
+  ],
+  [{ model_type: "qwen2_moe", sliding_window: 8, use_sliding_window: true }, [8, null, 8, null]],
+])("%o slides where transformers does", (changes, windows) => {
+  expect(windowsOf({ num_experts: 2, num_experts_per_tok: 1, num_local_experts: 2, ...changes })).toEqual(windows);
+});
+
 /** The window of the mask that each layer's attention reads. */
 function windowsOf(changes: Record<string, unknown>): AttributeValue[] {
   const types = { input_ids: i64("batch", "seq") };
