@@ -1,4 +1,6 @@
+import { readFile } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
 import { type Output, openOutput } from "../checkpoint/output.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
@@ -77,7 +79,8 @@ export class CompressedOutput {
     for (const name of this.plan.surplus) await this.output.copyTensor(name, checkpoint);
     for (const file of await checkpoint.listFiles())
       if (COMPANIONS.test(file)) await this.output.copyFile(checkpoint.pathOf(file));
-    await this.output.writeText("config.json", `${JSON.stringify(sortKeys(this.#config()), null, 2)}\n`);
+    const config = parseFloats(await readFile(checkpoint.pathOf("config.json"), "utf8"));
+    await this.output.writeText("config.json", `${stringifyFloats(sortKeys(this.#changed(config as object)))}\n`);
     await this.output.writeText("recipe.yaml", recipe);
     await this.output.finish();
   }
@@ -92,13 +95,13 @@ export class CompressedOutput {
     this.#written.add(name);
   }
 
-  /** The source's config.json with what the compression changed. */
-  #config(): Record<string, unknown> {
-    const { checkpoint, model, schemes, precision = "auto" } = this.options;
+  /** A config.json with what the compression changed. */
+  #changed(config: object): Record<string, unknown> {
+    const { model, schemes, precision = "auto" } = this.options;
     const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
     const quantization = schemes.size > 0 ? { quantization_config: describeQuantization(model, schemes) } : {};
-    return { ...checkpoint.config, ...dtype, ...tie, ...quantization };
+    return { ...config, ...dtype, ...tie, ...quantization };
   }
 }
 
