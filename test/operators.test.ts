@@ -6,7 +6,7 @@ import { gelu, geluTanh, relu, sigmoid, softCap } from "../src/ops/activation.ts
 import { affine } from "../src/ops/affine.ts";
 import { add, mul, scale, silu } from "../src/ops/arithmetic.ts";
 import { attention, causalMask, onesLike, positionIds } from "../src/ops/attention.ts";
-import { gram } from "../src/ops/gram.ts";
+import { accumulateGram } from "../src/ops/gram.ts";
 import { columns, mergeHeads, splitHeads } from "../src/ops/heads.ts";
 import { embedding, linear, linearBias } from "../src/ops/linear.ts";
 import { nextTokenLoss } from "../src/ops/loss.ts";
@@ -40,8 +40,8 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   "linear.matrix": linear,
   linear_bias: linearBias,
   embedding,
-  gram,
-  "gram.matrix": gram,
+  accumulate_gram: (x, total) => accumulateGram(x, total, { panel: 0 }),
+  "accumulate_gram.matrix": (x, total) => accumulateGram(x, total, { panel: 0 }),
   rms_norm: (x, weight) => rmsNorm(x, weight, { eps: 1e-5 }),
   "rms_norm.small": (x, weight) => rmsNorm(x, weight, { eps: 1e-2 }),
   position_ids: positionIds,
@@ -99,7 +99,7 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   add_routed: addRouted,
   "add_routed.none": addRouted,
   zeros_like: zerosLike,
-  "gram.empty": gram,
+  "accumulate_gram.empty": (x, total) => accumulateGram(x, total, { panel: 0 }),
   "linear.empty": linear,
 };
 

@@ -6,7 +6,7 @@ import { gelu, softCap } from "./activation.ts";
 import { affine } from "./affine.ts";
 import { add, mul, scale, silu } from "./arithmetic.ts";
 import { attention, causalMask, onesLike, positionIds } from "./attention.ts";
-import { gram } from "./gram.ts";
+import { accumulateGram } from "./gram.ts";
 import { columns, mergeHeads, splitHeads } from "./heads.ts";
 import { embedding, linear, linearBias } from "./linear.ts";
 import { nextTokenLoss } from "./loss.ts";
@@ -33,7 +33,7 @@ test.each<[call: Called, inputs: ValueType[], attrs: Attributes, result: string]
   [linear, [x, f32(5, 16)], {}, "F32[batch,seq,5]"],
   [linearBias, [x, f32(5, 16), f32(5)], {}, "F32[batch,seq,5]"],
   [embedding, [tokens, f32(7, 16)], {}, "F32[batch,seq,16]"],
-  [gram, [x], {}, "F32[16,16]"],
+  [accumulateGram, [x, f32(16, 16)], { panel: 0 }, "F32[16,16]"],
   [rmsNorm, [x, f32(16)], { eps: 1e-6 }, "F32[batch,seq,16]"],
   [positionIds, [tokens], {}, "I64[1,seq]"],
   [onesLike, [tokens], {}, "I64[batch,seq]"],
@@ -80,8 +80,18 @@ test.each<[message: string, call: Called, inputs: ValueType[], attrs: Attributes
   ["linear_bias: input F32[4], expected 5 values.", linearBias, [x, f32(5, 16), f32(4)], {}],
   ["embedding: input F32[batch,seq,16], expected indices in I64.", embedding, [x, f32(7, 16)], {}],
   ["embedding: input F32[7], expected a table of shape [entries, width].", embedding, [tokens, f32(7)], {}],
-  ["gram: input F32[batch,width], expected a last dimension of fixed size.", gram, [f32("batch", "width")], {}],
-  ["gram: input F32[], expected a last dimension of fixed size.", gram, [f32()], {}],
+  [
+    "accumulate_gram: input F32[batch,width], expected a last dimension of fixed size.",
+    accumulateGram,
+    [f32("batch", "width"), f32()],
+    { panel: 0 },
+  ],
+  [
+    "accumulate_gram: input F32[4,16], expected shape [16, 16].",
+    accumulateGram,
+    [f32("batch", 16), f32(4, 16)],
+    { panel: 0 },
+  ],
   ["rms_norm: input F32[8], expected 16 values.", rmsNorm, [x, f32(8)], { eps: 1e-6 }],
   ["offset_rms_norm: input F32[8], expected 16 values.", offsetRmsNorm, [x, f32(8)], { eps: 1e-6 }],
   ["layer_norm: input F32[8], expected 16 values.", layerNorm, [x, f32(16), f32(8)], { eps: 1e-6 }],
