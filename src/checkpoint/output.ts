@@ -1,44 +1,41 @@
-import { type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { type FileHandle, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { viewBytes } from "../tensor/dtype.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { type FileLayout, type Place, planFiles, type TensorSpec } from "./layout.ts";
-import { createPartial, moveIntoPlace, type OutputFolder } from "./output-folder.ts";
+import { OutputFolder, type OutputFolderOptions } from "./output-folder.ts";
+import { readAt } from "./read-at.ts";
 import { INDEX_FILE, printIndex } from "./shard-index.ts";
+import { digestOf } from "./tensor-file.ts";
+import { writeAt, writing } from "./write-at.ts";
 
 /** What {@link openOutput} is told. */
-export interface OutputOptions {
-  /** Where the checkpoint appears once it is whole. */
-  readonly folder: string;
+export interface OutputOptions extends OutputFolderOptions {
   /** All tensors that will be written. */
   readonly tensors: readonly TensorSpec[];
   /** Bytes of tensors in one file, 20 GB unless told. */
   readonly maxShardSize?: number;
-  /** Replaces a folder that exists, at the very end. */
-  readonly overwrite?: boolean;
 }
 
-/** Bytes that are copied at a time, and bytes that one system call is given. */
+/** Bytes that are copied at a time. */
 const CHUNK = 8 * 2 ** 20;
-const LARGEST_WRITE = 2 ** 30;
 
 /**
- * Starts a checkpoint. It is written into a folder beside the output, `<folder>.partial`, and moved into place at the end.
+ * Starts a checkpoint, or goes on with one. It is written into a folder beside the output, `<folder>.partial`, and moved into
+ * place at the end.
  *
- * @throws CheckpointError for a folder that exists and is not empty, or a partial one, unless `overwrite`
+ * @throws CheckpointError as {@link OutputFolder.open} does
  */
 export async function openOutput(options: OutputOptions): Promise<Output> {
   const files = planFiles(options.tensors, options.maxShardSize);
-  const folder = resolve(options.folder);
-  const place = { folder, partial: `${folder}.partial`, overwrite: options.overwrite ?? false };
-  await createPartial(place);
-  const output = new Output(place, options.tensors, files);
+  const folder = await OutputFolder.open(options);
+  const output = new Output(folder, options.tensors, files);
   try {
-    await output.createFiles();
+    if (!(await folder.isMoved())) await output.createFiles();
   } catch (error) {
-    await output.abort();
-    throw error;
+    throw await output.abandon(error);
   }
   return output;
 }
@@ -56,7 +53,8 @@ export class Output {
   readonly #slots = new Map<string, Slot>();
 
   constructor(
-    private readonly place: OutputFolder,
+    /** Where it lies until it is whole, and what is noted down of it. */
+    readonly folder: OutputFolder,
     private readonly tensors: readonly TensorSpec[],
     private readonly files: readonly FileLayout[],
   ) {
@@ -68,21 +66,41 @@ export class Output {
     }
   }
 
-  /** Creates the files at their full size, with their headers. */
+  /** Creates the files at their full size, with their headers; of those that are there already, the tensors stay. */
   async createFiles(): Promise<void> {
+    const names = new Set(this.files.map(({ name }) => name));
+    const present = await readdir(this.folder.content);
+    for (const name of present.filter((name) => !names.has(name))) await rm(join(this.folder.content, name));
     for (const { name, header, size } of this.files) {
-      const handle = await open(join(this.place.partial, name), "wx");
+      const path = join(this.folder.content, name);
+      const handle = await writing(path, open(path, present.includes(name) ? "r+" : "wx+"));
       this.#handles.set(name, handle);
-      await writeAt(handle, 0, header);
-      await handle.truncate(size);
+      await writing(path, writeAt(handle, 0, header));
+      await writing(path, handle.truncate(size));
     }
   }
 
-  /** Writes a tensor. @throws CheckpointError if it was not planned so, or is there already */
-  async write(name: string, tensor: Tensor): Promise<void> {
+  /** Whether an earlier run has moved it into place: nothing is left to write. */
+  isMoved(): Promise<boolean> {
+    return this.folder.isMoved();
+  }
+
+  /** Whether a tensor is written. */
+  has(name: string): boolean {
+    return this.#slots.get(name)?.state === "written";
+  }
+
+  /**
+   * Writes a tensor.
+   *
+   * @returns the digest of its bytes, for {@link trust}
+   * @throws CheckpointError if it was not planned so, or is there already, or the system cannot write it
+   */
+  async write(name: string, tensor: Tensor): Promise<string> {
     const slot = this.#start(name, tensor);
-    await writeAt(this.#handle(slot), slot.position, tensor.bytes);
+    await writing(this.#pathOf(slot.file), writeAt(this.#handle(slot), slot.position, tensor.bytes));
     slot.state = "written";
+    return digestOf(tensor.bytes);
   }
 
   /** Copies a tensor from another checkpoint as it is. @throws CheckpointError as {@link write} does */
@@ -92,42 +110,76 @@ export class Output {
     for (let offset = 0; offset < slot.length; offset += buffer.length) {
       const chunk = buffer.subarray(0, slot.length - offset);
       await checkpoint.readInto(chunk, name, offset);
-      await writeAt(this.#handle(slot), slot.position + offset, chunk);
+      await writing(this.#pathOf(slot.file), writeAt(this.#handle(slot), slot.position + offset, chunk));
     }
     slot.state = "written";
   }
 
+  /** Reads a tensor back. @throws CheckpointError if it is not written yet */
+  async read(name: string): Promise<Tensor> {
+    const slot = this.#slots.get(name);
+    if (slot?.state !== "written") throw new CheckpointError(`${name}: not written yet, expected a tensor that is.`);
+    const { dtype, shape } = slot.spec;
+    return new Tensor(dtype, shape, viewBytes(dtype, await this.#readBytes(slot)));
+  }
+
+  /**
+   * Takes tensors that an earlier run wrote for written, if they are what they were then.
+   *
+   * @param digests - of each tensor by name, as {@link write} returned them
+   * @returns whether they are; if not, none of them is taken
+   */
+  async trust(digests: Iterable<readonly [name: string, digest: string]>): Promise<boolean> {
+    const slots: Slot[] = [];
+    for (const [name, digest] of digests) {
+      const slot = this.#slots.get(name);
+      if (!slot || digestOf(await this.#readBytes(slot)) !== digest) return false;
+      slots.push(slot);
+    }
+    for (const slot of slots) slot.state = "written";
+    return true;
+  }
+
+  /** Returns once all that was written is on disk. */
+  async sync(): Promise<void> {
+    for (const [name, handle] of this.#handles) await writing(this.#pathOf(name), handle.sync());
+  }
+
   /** Copies a small file into the folder under its own name. */
   async copyFile(path: string): Promise<void> {
-    await writeFile(this.#pathOf(basename(path)), await readFile(path), { flush: true });
+    const [target, bytes] = [this.#pathBeside(basename(path)), await readFile(path)];
+    await writing(target, writeFile(target, bytes, { flush: true }));
   }
 
   /** Writes a text file in UTF-8. */
   async writeText(name: string, text: string): Promise<void> {
-    await writeFile(this.#pathOf(name), text, { flush: true });
+    const target = this.#pathBeside(name);
+    await writing(target, writeFile(target, text, { flush: true }));
   }
 
   /** Checks that nothing is missing, and moves the folder into place. */
   async finish(): Promise<void> {
+    if (await this.isMoved()) return this.folder.finish();
     const missing = [...this.#slots.values()].filter(({ state }) => state !== "written").map(({ spec }) => spec.name);
     if (missing.length > 0) {
       const others = missing.length > 1 ? ` and ${missing.length - 1} more` : "";
       throw new CheckpointError(
-        `${this.place.folder}: ${missing[0]}${others} not written, expected every planned tensor.`,
+        `${this.folder.folder}: ${missing[0]}${others} not written, expected every planned tensor.`,
       );
     }
     if (this.files.length > 1) {
-      await writeFile(join(this.place.partial, INDEX_FILE), printIndex(this.files, this.tensors), { flush: true });
+      const path = this.#pathOf(INDEX_FILE);
+      await writing(path, writeFile(path, printIndex(this.files, this.tensors), { flush: true }));
     }
-    for (const handle of this.#handles.values()) await handle.sync();
+    await this.sync();
     await this.#close();
-    await moveIntoPlace(this.place);
+    await this.folder.finish();
   }
 
-  /** Leaves nothing behind. */
-  async abort(): Promise<void> {
+  /** Ends early: see {@link OutputFolder.abandon}. @returns what to throw */
+  async abandon(failure: unknown): Promise<unknown> {
     await this.#close();
-    await rm(this.place.partial, { recursive: true, force: true });
+    return this.folder.abandon(failure);
   }
 
   #start(name: string, tensor: Pick<TensorSpec, "dtype" | "shape">): Slot {
@@ -146,10 +198,19 @@ export class Output {
     return handle;
   }
 
+  async #readBytes(slot: Slot): Promise<Uint8Array> {
+    const bytes = new Uint8Array(slot.length);
+    await readAt(this.#handle(slot), slot.position, bytes);
+    return bytes;
+  }
+
+  #pathOf(file: string): string {
+    return join(this.folder.content, file);
+  }
+
   /** Path of a file that is no part of the weights. */
-  #pathOf(name: string): string {
-    if (name === basename(name) && name !== INDEX_FILE && !this.#handles.has(name))
-      return join(this.place.partial, name);
+  #pathBeside(name: string): string {
+    if (name === basename(name) && name !== INDEX_FILE && !this.#handles.has(name)) return this.#pathOf(name);
     throw new CheckpointError(`${name}: cannot be written, expected the plain name of a file other than the weights'.`);
   }
 
@@ -157,13 +218,6 @@ export class Output {
     const handles = [...this.#handles.values()];
     this.#handles.clear();
     await Promise.all(handles.map((handle) => handle.close()));
-  }
-}
-
-async function writeAt(handle: FileHandle, position: number, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const length = Math.min(bytes.length - done, LARGEST_WRITE);
-    done += (await handle.write(bytes, done, length, position + done)).bytesWritten;
   }
 }
 

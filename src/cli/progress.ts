@@ -47,6 +47,9 @@ export class ProgressPrinter {
       case "module":
         this.#module(event);
         break;
+      case "resumed":
+        this.#permanent(`going on after ${event.subgraphs} finished subgraphs`);
+        break;
       case "warning":
         this.#permanent(`warning: ${event.message}`);
         break;

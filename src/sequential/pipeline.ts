@@ -1,12 +1,15 @@
+import type { CompressedModules } from "../formats/compressed-modules.ts";
+import type { FinishedParts } from "../formats/finished-parts.ts";
 import type { Modifier } from "../modifiers/modifier.ts";
-import type { Tap } from "../modifiers/tap.ts";
+import type { Statistic, Tap } from "../modifiers/tap.ts";
+import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
 import { checkCoverage } from "./coverage.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { Phase } from "./events.ts";
 import { type Batch, IntermediatesCache } from "./intermediates.ts";
-import { type CompressedModules, Stage, type StageContext, Statistics } from "./stage.ts";
+import { Stage, type StageContext, Statistics } from "./stage.ts";
 import type { Subgraph } from "./subgraph.ts";
 import { TapRecorder } from "./tap-recorder.ts";
 
@@ -15,6 +18,8 @@ export interface PipelineOptions extends Omit<StageContext, "weights" | "statist
   readonly modifiers: readonly Modifier[];
   /** Whether later subgraphs see the compressed weights; true by default. */
   readonly propagateError?: boolean;
+  /** What an earlier run, stopped or killed, has done of this one: none of it is calibrated or compressed again. */
+  readonly finished?: FinishedParts;
 }
 
 /**
@@ -35,7 +40,11 @@ export async function* compressInOrder(
   options: PipelineOptions,
 ): AsyncGenerator<CompressedModules> {
   const run = new Run(subgraphs, dispatched, batches, options);
-  for (const index of subgraphs.keys()) yield await run.compress(index);
+  const done = options.finished?.count ?? 0;
+  for (const index of subgraphs.keys()) {
+    if (index < done) await run.goThrough(index);
+    else yield await run.compress(index);
+  }
 }
 
 /** State of a pipeline run: the intermediates, and what was seen of modules that are called again later. */
@@ -62,22 +71,44 @@ class Run {
   /** A module that is called in several subgraphs is compressed in the last of them. */
   async compress(index: number): Promise<CompressedModules> {
     const subgraph = this.subgraphs[index];
-    const modules = subgraph.submodules().filter(([, module]) => this.#lastCall.get(module) === index);
+    const modules = this.#modulesDoneIn(index);
     const { weights } = this.dispatched;
-    const stage = new Stage(modules, { ...this.options, weights, statistics: this.#statistics });
+    const stage = new Stage(index, modules, { ...this.options, weights, statistics: this.#statistics });
     const { propagateError = true } = this.options;
     const isRead = this.#observesAfter(index);
     if (!propagateError && isRead) await this.#propagate(index, new Set());
     for (const modifier of this.options.modifiers) {
       await this.#calibrate(index, modifier);
       this.#begin("compressing", index);
-      await modifier.compress(stage);
+      await stage.apply(modifier);
     }
     if (!isRead) this.#cache.clear();
     else if (propagateError) await this.#propagate(index, subgraph.consumedNames);
     else for (const batch of this.batches.keys()) this.#cache.delete(batch, subgraph.consumedNames);
     weights.releaseAll();
+    stage.pending = this.#pendingAfter(index);
     return stage;
+  }
+
+  /** A subgraph that an earlier run finished is run with the weights that it wrote, if anything after it is still to do. */
+  async goThrough(index: number): Promise<void> {
+    const { propagateError = true, finished } = this.options;
+    if (!finished) return;
+    const last = finished.count - 1;
+    if (this.#observesAfter(last)) {
+      for (const [, module] of propagateError ? this.#modulesDoneIn(index) : []) {
+        const weight = module instanceof Linear ? await finished.weight(module) : undefined;
+        if (weight) this.dispatched.weights.replace((module as Linear).weight, weight);
+      }
+      await this.#propagate(index, this.subgraphs[index].consumedNames);
+      this.dispatched.weights.releaseAll();
+    }
+    if (index < last) return;
+    const pending = await finished.pending();
+    for (const [name, tap] of this.#namedTaps()) {
+      const seen = pending.get(name);
+      if (seen) this.#statistics.add([[tap, seen]]);
+    }
   }
 
   /** Runs all batches for what the modifier observes, and nothing else. */
@@ -125,6 +156,26 @@ class Run {
     const { signal, onProgress } = this.options.control;
     signal?.throwIfAborted();
     onProgress?.({ type: "phase", phase, subgraph, subgraphs: this.subgraphs.length });
+  }
+
+  #modulesDoneIn(index: number): (readonly [string, Module])[] {
+    return this.subgraphs[index].submodules().filter(([, module]) => this.#lastCall.get(module) === index);
+  }
+
+  /** What was seen of modules that are called again after a subgraph. */
+  #pendingAfter(index: number): Map<string, Statistic> {
+    const taps = [...this.#namedTaps()];
+    return this.#statistics.select(taps.filter(([, { module }]) => (this.#lastCall.get(module) ?? index) > index));
+  }
+
+  /** Every tap: its modifier's place in the recipe, its module's path, its own place among the module's taps. */
+  *#namedTaps(): Generator<[name: string, tap: Tap]> {
+    const modules = new Map(this.subgraphs.flatMap((subgraph) => subgraph.submodules()));
+    for (const [place, modifier] of this.options.modifiers.entries()) {
+      for (const [path, module] of modules) {
+        for (const [index, tap] of this.#tapsOf(modifier, module).entries()) yield [`${place}.${index}.${path}`, tap];
+      }
+    }
   }
 
   /** Whether anything is observed after a subgraph: if not, what it returns is of no use. */
