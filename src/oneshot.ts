@@ -14,12 +14,12 @@ import type { CompressedModules } from "./formats/compressed-modules.ts";
 import { CompressedOutput } from "./formats/compressed-output.ts";
 import type { FinishedParts } from "./formats/finished-parts.ts";
 import { type Precision, savedDType } from "./formats/output-plan.ts";
-import { fingerprintOptions } from "./journal/fingerprint.ts";
 import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
 import { createModel } from "./models/registry.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
 import type { Linear } from "./nn/linear.ts";
+import { fingerprintOptions } from "./output/fingerprint.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
@@ -139,7 +139,10 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
     try {
       const batches = data && packBatches(data.batches);
       const compressed = await compress(model, batches, { modifiers, kernels, finished: output.finished }, options);
-      for await (const modules of compressed) await output.write(modules);
+      for await (const modules of compressed) {
+        await output.write(modules);
+        options.signal?.throwIfAborted();
+      }
       await output.finish(writeRecipe(modifiers));
     } catch (error) {
       throw await output.abandon(error);

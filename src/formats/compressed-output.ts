@@ -1,9 +1,9 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { type Output, openOutput } from "../checkpoint/output.ts";
-import type { OutputFolderOptions } from "../checkpoint/output-folder.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
+import { type Output, openOutput } from "../output/output.ts";
+import type { OutputFolderOptions } from "../output/output-folder.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";

@@ -1,10 +1,10 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Output } from "../checkpoint/output.ts";
-import { digestFile, readTensorFile, writeTensorFile } from "../checkpoint/tensor-file.ts";
 import type { ModuleReport } from "../modifiers/modifier.ts";
 import type { Statistic } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
+import type { Output } from "../output/output.ts";
+import { digestFile, readTensorFile, writeTensorFile } from "../output/tensor-file.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressedModules } from "./compressed-modules.ts";
 import { type PartRecord, packStatistics, partSchema, unpackStatistics } from "./part-record.ts";

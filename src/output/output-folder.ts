@@ -1,9 +1,10 @@
 import { mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { CheckpointError, CompressionError, hasCode, InterruptedError } from "../errors.ts";
-import { expectSameRun, type Fingerprint } from "../journal/fingerprint.ts";
-import { Journal } from "../journal/journal.ts";
-import { FolderLock, isLock } from "../journal/lock.ts";
+import { expectSameRun, type Fingerprint } from "./fingerprint.ts";
+import { Journal } from "./journal.ts";
+import { FolderLock, isLock } from "./lock.ts";
+import { writing } from "./write-at.ts";
 
 /** Where an output will be, and what may be done with what is there already. */
 export interface OutputFolderOptions {
@@ -171,11 +172,15 @@ async function begin(folder: string, partial: string, options: OutputFolderOptio
     );
   }
   await clear(partial);
-  await mkdir(join(partial, "output"));
-  const journal = await Journal.create(join(partial, JOURNAL));
-  await journal.append(fingerprint);
-  await syncFolder(partial);
-  return journal;
+  try {
+    await writing(partial, mkdir(join(partial, "output")));
+    const journal = await Journal.create(join(partial, JOURNAL), fingerprint);
+    await syncFolder(partial);
+    return journal;
+  } catch (error) {
+    await clear(partial);
+    throw error;
+  }
 }
 
 async function isMoved(partial: string, journal: Journal): Promise<boolean> {
@@ -206,7 +211,7 @@ async function clear(partial: string): Promise<void> {
 /** Makes names last: they are on disk when the folder itself is. Systems that cannot open a folder need no such step. */
 async function syncFolder(path: string): Promise<void> {
   const handle = await open(path).catch(ignore("EISDIR", "EPERM", "EACCES"));
-  await handle?.sync().catch(ignore("EISDIR", "EPERM", "EINVAL"));
+  if (handle) await writing(path, handle.sync().catch(ignore("EISDIR", "EPERM", "EINVAL")));
   await handle?.close();
 }
 

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
+import { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { planFiles } from "../checkpoint/layout.ts";
+import { readHeader } from "../checkpoint/safetensors.ts";
 import { hasCode } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Checkpoint } from "./checkpoint.ts";
-import { planFiles } from "./layout.ts";
-import { readHeader } from "./safetensors.ts";
 import { writeAt, writing } from "./write-at.ts";
 
 /** SHA-256 in hexadecimal. */

@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readSafetensors } from "../../test/read-safetensors.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { readHeader } from "../checkpoint/safetensors.ts";
 import { CheckpointError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { Checkpoint, openCheckpoint } from "./checkpoint.ts";
 import { openOutput } from "./output.ts";
-import { readHeader } from "./safetensors.ts";
 
 const FIXTURES = new URL("../../test/fixtures/", import.meta.url).pathname;
 const saved = ["checkpoint/layout.safetensors", "models/llama/model.safetensors"];

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { CheckpointError, hasCode } from "../errors.ts";
+import { writeAt, writing } from "./write-at.ts";
 
 /** One line of a journal. */
 interface Line {
@@ -24,9 +25,16 @@ export class Journal {
     private lines: readonly Line[],
   ) {}
 
-  /** Begins an empty journal, in place of any other. */
-  static async create(path: string): Promise<Journal> {
-    return new Journal(path, await open(path, "w"), []);
+  /** Begins a journal, in place of any other, with one line. */
+  static async create(path: string, record: unknown): Promise<Journal> {
+    const journal = new Journal(path, await writing(path, open(path, "w")), []);
+    try {
+      await journal.append(record);
+      return journal;
+    } catch (error) {
+      await journal.close();
+      throw error;
+    }
   }
 
   /**
@@ -61,9 +69,8 @@ export class Journal {
     const json = JSON.stringify(record);
     const checksum = checksumOf(this.lines.at(-1)?.checksum, json);
     const bytes = Buffer.from(`{"checksum":"${checksum}","record":${json}}\n`);
-    for (let done = 0; done < bytes.length; )
-      done += (await this.handle.write(bytes, done, bytes.length - done, this.#end + done)).bytesWritten;
-    await this.handle.sync();
+    await writing(this.path, writeAt(this.handle, this.#end, bytes));
+    await writing(this.path, this.handle.sync());
     this.lines = [...this.lines, { record, checksum, end: this.#end + bytes.length }];
   }
 

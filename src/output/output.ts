@@ -1,13 +1,13 @@
 import { type FileHandle, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { type FileLayout, type Place, planFiles, type TensorSpec } from "../checkpoint/layout.ts";
+import { readAt } from "../checkpoint/read-at.ts";
+import { INDEX_FILE, printIndex } from "../checkpoint/shard-index.ts";
 import { CheckpointError } from "../errors.ts";
 import { viewBytes } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import type { Checkpoint } from "./checkpoint.ts";
-import { type FileLayout, type Place, planFiles, type TensorSpec } from "./layout.ts";
 import { OutputFolder, type OutputFolderOptions } from "./output-folder.ts";
-import { readAt } from "./read-at.ts";
-import { INDEX_FILE, printIndex } from "./shard-index.ts";
 import { digestOf } from "./tensor-file.ts";
 import { writeAt, writing } from "./write-at.ts";
 
