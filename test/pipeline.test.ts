@@ -235,11 +235,11 @@ describe("the output", () => {
     expect(JSON.parse(await readFile(join(output, "config.json"), "utf8")).dtype).toBe("bfloat16");
   });
 
-  test("a run that is aborted leaves nothing behind", async () => {
+  test("a run that is aborted before anything is finished leaves nothing behind", async () => {
     const folder = await temporaryFolder();
     const controller = new AbortController();
     const onProgress = (event: ProgressEvent) => {
-      if (event.type === "module") controller.abort();
+      if (event.type === "phase" && event.phase === "calibrating") controller.abort();
     };
     const { signal } = controller;
     await expect(run({ output: join(folder, "output"), onProgress, signal })).rejects.toThrow("abort");
