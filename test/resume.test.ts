@@ -1,48 +1,28 @@
 import { cp, mkdir, open, readdir, readFile, rename, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { CheckpointError, CompressionError, InterruptedError } from "../src/errors.ts";
-import { GPTQModifier, type GPTQOptions } from "../src/modifiers/gptq.ts";
 import type { CompressionStage, Modifier } from "../src/modifiers/modifier.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { Linear } from "../src/nn/linear.ts";
-import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import type { OneshotOptions } from "../src/oneshot.ts";
 import type { ProgressEvent } from "../src/sequential/events.ts";
 import { toFloat32 } from "../src/tensor/convert.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { folderBytes } from "./folder-bytes.ts";
-import { readSafetensors } from "./read-safetensors.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
-
-const FIXTURE = fileURLToPath(new URL("./fixtures/compressed/", import.meta.url));
-const ids = readSafetensors(join(FIXTURE, "calibration.safetensors")).get("input_ids");
-const rows = Array.from({ length: 8 }, (_, row) => ({
-  input_ids: Array.from(ids?.data.subarray(32 * row, 32 * (row + 1)) ?? [], Number),
-}));
-const weights = { numBits: 4, groupSize: 32 };
-const gptq = (options: Partial<GPTQOptions> = {}) =>
-  new GPTQModifier({ ignore: ["lm_head"], configGroups: { group: { targets: ["Linear"], weights } }, ...options });
+import { CALIBRATION_FILE, calibrationRows, compressTinyModel, gptq, int4, TINY_MODEL } from "./tiny-model.ts";
 
 type Options = Omit<Partial<OneshotOptions>, "recipe"> & { readonly recipe?: () => OneshotOptions["recipe"] };
 
 /** Runs on the tiny model of the fixtures; returns the events. */
 async function run(output: string, { recipe = gptq, onProgress, ...options }: Options = {}): Promise<ProgressEvent[]> {
   const events: ProgressEvent[] = [];
-  await oneshot({
-    model: join(FIXTURE, "model"),
-    recipe: recipe(),
-    dataset: rows,
-    output,
-    shuffleCalibrationSamples: false,
-    numCalibrationSamples: 8,
-    threads: 1,
-    onProgress: (event) => {
-      events.push(event);
-      onProgress?.(event);
-    },
-    ...options,
-  });
+  const tell = (event: ProgressEvent) => {
+    events.push(event);
+    onProgress?.(event);
+  };
+  await compressTinyModel({ output, recipe: recipe(), onProgress: tell, ...options });
   return events;
 }
 
@@ -94,7 +74,7 @@ describe("a run that is stopped, and gone on with", () => {
   const mixed = () => [
     new Double(),
     new QuantizationModifier({ targets: ["re:.*v_proj"], scheme: "W8A16" }),
-    gptq({ configGroups: { group: { targets: ["re:.*[qk]_proj", "re:.*mlp.*_proj"], weights } } }),
+    gptq({ configGroups: { group: { targets: ["re:.*[qk]_proj", "re:.*mlp.*_proj"], weights: int4 } } }),
   ];
   const rounding = () => new QuantizationModifier({ ignore: ["lm_head"], scheme: "W4A16" });
   const cases: [name: string, options: Options][] = [
@@ -216,7 +196,7 @@ describe("a run that is stopped, and gone on with", () => {
 describe("a run is only gone on with as it was begun", () => {
   const changes: [what: string, options: Options][] = [
     ["recipe", { recipe: () => gptq({ dampeningFrac: 0.02 }) }],
-    ["calibration data", { dataset: rows.toReversed() }],
+    ["calibration data", { dataset: calibrationRows.toReversed() }],
     ['option precision (none, now "BF16")', { precision: "BF16" }],
     ["option onePass (none, now true)", { onePass: true }],
     ["option maxShardSize (none, now 5000)", { maxShardSize: 5000 }],
@@ -237,7 +217,7 @@ describe("a run is only gone on with as it was begun", () => {
 
   test("another model is refused: a file of weights that was written to since", async () => {
     const [model, output] = [join(await temporaryFolder(), "model"), await newOutput()];
-    await cp(join(FIXTURE, "model"), model, { recursive: true });
+    await cp(TINY_MODEL, model, { recursive: true });
     await stopped(output, at("compressing", 2), { model });
     await utimes(join(model, "model.safetensors"), 1, 1);
     await expect(run(output, { model, resume: true })).rejects.toThrow("begun with another model, expected the same");
@@ -252,7 +232,7 @@ describe("a run is only gone on with as it was begun", () => {
     const later = await import("../src/oneshot.ts");
     vi.doUnmock("../src/version.ts");
     const options = { shuffleCalibrationSamples: false, numCalibrationSamples: 8, resume: true };
-    await expect(later.oneshot({ model: join(FIXTURE, "model"), recipe, output, ...options })).rejects.toThrow(
+    await expect(later.oneshot({ model: TINY_MODEL, recipe, output, ...options })).rejects.toThrow(
       /begun with another version of layerwise \(\d+\.\d+\.\d+, now 9\.9\.9\), expected the same/,
     );
   });
@@ -320,7 +300,7 @@ describe("what is left and then damaged", () => {
 describe("an output that cannot be written", () => {
   /** Lets a method of open files fail as a full disk does, from its call `first` on. */
   async function failing(method: "write" | "sync", first: number) {
-    const handle = await open(join(FIXTURE, "calibration.safetensors"));
+    const handle = await open(CALIBRATION_FILE);
     const prototype = Object.getPrototypeOf(handle);
     await handle.close();
     const original = prototype[method];

@@ -65,8 +65,7 @@ export class FinishedParts {
     const path = this.#path(module);
     for (const { index, unsaved } of this.#parts) {
       const other = unsaved.find((entry) => entry.path === path);
-      if (other?.stored) return (await readTensorFile(this.#file("weights", index))).get(path) as Tensor<"F32">;
-      if (other) return undefined;
+      if (other) return other.stored ? this.#readUnsaved(index, path) : undefined;
     }
     return this.readWritten(module);
   }
@@ -102,6 +101,11 @@ export class FinishedParts {
     const previous = this.#parts.at(-1);
     if (previous?.statistics) await rm(this.#file("statistics", previous.index), { force: true });
     this.#parts.push(record);
+  }
+
+  async #readUnsaved(index: number, path: string): Promise<Tensor<"F32">> {
+    const tensors = await readTensorFile(this.#file("weights", index), (name) => name === path);
+    return tensors.get(path) as Tensor<"F32">;
   }
 
   async #isIntact({ index, tensors, weights }: PartRecord): Promise<boolean> {

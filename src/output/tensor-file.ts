@@ -47,12 +47,20 @@ export async function writeTensorFile(path: string, tensors: ReadonlyMap<string,
   }
 }
 
-/** Reads all tensors of a safetensors file. @throws CheckpointError where it is missing or broken */
-export async function readTensorFile(path: string): Promise<Map<string, Tensor>> {
+/**
+ * Reads tensors of a safetensors file.
+ *
+ * @param isWanted - which of them, by name; all by default
+ * @throws CheckpointError where the file is missing or broken
+ */
+export async function readTensorFile(
+  path: string,
+  isWanted: (name: string) => boolean = () => true,
+): Promise<Map<string, Tensor>> {
   const infos = new Map((await readHeader(path)).map((info) => [info.name, info]));
   const file = new Checkpoint(path, {}, infos);
   try {
-    const tensors = [...infos.keys()].map(async (name) => [name, await file.read(name)] as const);
+    const tensors = [...infos.keys()].filter(isWanted).map(async (name) => [name, await file.read(name)] as const);
     return new Map(await Promise.all(tensors));
   } finally {
     await file.close();
