@@ -59,3 +59,10 @@ export class InterruptedError extends LayerwiseError {
 export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
+
+/** A handler of failures that takes the system's errors of these codes for nothing, and throws all others again. */
+export function ignore(...codes: readonly string[]): (error: unknown) => undefined {
+  return (error) => {
+    if (!codes.some((code) => hasCode(error, code))) throw error;
+  };
+}

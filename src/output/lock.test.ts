@@ -73,7 +73,7 @@ test("of many processes that take over a dead one's lock at the same moment, no 
   await once(dead, "exit");
   const folder = await folderWith(`lock.${dead.pid}..${here}`);
   const program = `
-    import { mkdirSync, rmdirSync } from "node:fs";
+    import { mkdirSync, renameSync, rmdirSync } from "node:fs";
     import { setTimeout } from "node:timers/promises";
     import { FolderLock } from ${JSON.stringify(new URL("./lock.ts", import.meta.url).href)};
     process.stdin.once("data", async () => {
@@ -84,7 +84,8 @@ test("of many processes that take over a dead one's lock at the same moment, no 
         mkdirSync(process.argv[1] + ".inside"); // fails if another is inside
         await setTimeout(2);
         rmdirSync(process.argv[1] + ".inside");
-        await lock.release();
+        if (turn % 2 === 0) await lock.release();
+        else renameSync(process.argv[1], process.argv[1] + process.pid + turn); // as a run that is finished does
         entered++;
       }
       console.log(entered);

@@ -3,7 +3,7 @@ import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CheckpointError, hasCode } from "../errors.ts";
+import { CheckpointError, hasCode, ignore } from "../errors.ts";
 
 /** A process as a lock's name spells it: `lock.PID.START.HOST`. */
 interface Owner {
@@ -30,10 +30,16 @@ export class FolderLock {
   static async acquire(folder: string): Promise<FolderLock> {
     const name = lockName({ pid: process.pid, start: (await startOf(process.pid)) ?? "", host: hostname() });
     for (let attempt = 1; ; attempt++) {
-      const other = (await create(folder, name)) ? await findOther(folder, name) : name;
+      if (!(await create(folder, name))) throw held(folder, name);
+      const names = await readdir(folder).catch(ignore("ENOENT"));
+      if (!names?.includes(name)) continue; // moved away with the folder, by one that had the lock
+      const other = await findLiving(
+        folder,
+        names.filter((other) => isLock(other) && other !== name),
+      );
       if (!other) return new FolderLock(join(folder, name));
-      if (other !== name) await rm(join(folder, name), { force: true });
-      if (other === name || attempt === ATTEMPTS) throw held(folder, other);
+      await rm(join(folder, name), { force: true });
+      if (attempt === ATTEMPTS) throw held(folder, other);
       await sleep(randomInt(LONGEST_WAIT) * attempt);
     }
   }
@@ -58,15 +64,14 @@ async function create(folder: string, name: string): Promise<boolean> {
       return true;
     } catch (error) {
       if (hasCode(error, "EEXIST")) return false;
-      if (!hasCode(error, "ENOENT")) throw error; // the folder was deleted meanwhile, by one that had the lock
+      if (!hasCode(error, "ENOENT")) throw error; // the folder was moved away meanwhile, by one that had the lock
     }
   }
 }
 
-/** The lock of another process that lives, or may. Those of the dead are deleted. */
-async function findOther(folder: string, own: string): Promise<string | undefined> {
-  for (const name of await readdir(folder)) {
-    if (!isLock(name) || name === own) continue;
+/** The first of these locks whose process lives, or may. Those of the dead are deleted. */
+async function findLiving(folder: string, locks: readonly string[]): Promise<string | undefined> {
+  for (const name of locks) {
     if (await isAlive(parseLock(name))) return name;
     await rm(join(folder, name), { force: true });
   }

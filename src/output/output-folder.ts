@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { CheckpointError, CompressionError, hasCode, InterruptedError } from "../errors.ts";
+import { CheckpointError, CompressionError, hasCode, InterruptedError, ignore } from "../errors.ts";
 import { expectSameRun, type Fingerprint } from "./fingerprint.ts";
 import { Journal } from "./journal.ts";
 import { FolderLock, isLock } from "./lock.ts";
@@ -118,13 +118,14 @@ export class OutputFolder {
     return new InterruptedError(`${reason}\n${advice}`, { cause: failure });
   }
 
-  /** Deletes everything, the lock last. */
+  /** Deletes everything. The folder goes at once, with its lock, so that what is left of it is never taken for a run's. */
   async #remove(): Promise<void> {
     await this.journal.close();
-    await clear(this.partial);
-    await this.lock.release();
-    await rmdir(this.partial).catch(ignore("ENOENT", "ENOTEMPTY", "EEXIST")); // another may be waiting in it
+    const finished = `${this.partial}.finished`;
+    await rm(finished, { recursive: true, force: true });
+    await rename(this.partial, finished);
     this.#isLeft = true;
+    await rm(finished, { recursive: true, force: true });
   }
 
   async #moveIntoPlace(replaced: string): Promise<void> {
@@ -172,6 +173,7 @@ async function begin(folder: string, partial: string, options: OutputFolderOptio
     );
   }
   await clear(partial);
+  await rm(`${partial}.finished`, { recursive: true, force: true });
   try {
     await writing(partial, mkdir(join(partial, "output")));
     const journal = await Journal.create(join(partial, JOURNAL), fingerprint);
@@ -213,10 +215,4 @@ async function syncFolder(path: string): Promise<void> {
   const handle = await open(path).catch(ignore("EISDIR", "EPERM", "EACCES"));
   if (handle) await writing(path, handle.sync().catch(ignore("EISDIR", "EPERM", "EINVAL")));
   await handle?.close();
-}
-
-function ignore(...codes: readonly string[]): (error: unknown) => undefined {
-  return (error) => {
-    if (!codes.some((code) => hasCode(error, code))) throw error;
-  };
 }
