@@ -52,6 +52,9 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   "attention.scale": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, scale: 0.125 }),
   "attention.heads": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, kvHeads: 4 }),
   "attention.one": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, kvHeads: 1 }),
+  "attention.wide": (q, k, v, mask) => attention(q, k, v, mask, attend),
+  "attention.wide.padded": (q, k, v, mask) => attention(q, k, v, mask, attend),
+  "attention.wide.window": (q, k, v, mask) => attention(q, k, v, mask, attend),
   rotary_table: (positions, frequency) => rotaryTable(positions, frequency, { scaling: 1 }),
   "rotary_table.rows": (positions, frequency) => rotaryTable(positions, frequency, { scaling: 1 }),
   "rotary_table.scaled": (positions, frequency) => rotaryTable(positions, frequency, { scaling: 1.25 }),
@@ -85,15 +88,18 @@ test.each(Object.keys(CASES))("the type of %s is the dtype and shape of PyTorch'
   expect(tensorTypes(result.type).map(({ dtype, shape }) => ({ dtype, shape }))).toEqual(expected);
 });
 
-test("a query that sees no key attends to nothing: zeros, where transformers gives an average of all values", async () => {
-  const inputs = tensorsOf("attention.padded", "in");
-  const executable = await Executable.compile(traceFunction(CASES["attention.padded"], inputs), runtime);
-  const [output] = Object.values(await executable.run(inputs, noParameters)).flat();
-  const [batch, seq, columns] = output.shape;
-  const second = output.data.slice((batch - 1) * seq * columns);
-  expect([...second.slice(0, 2 * columns)]).toEqual(new Array(2 * columns).fill(0));
-  expect(second[2 * columns]).not.toBe(0);
-});
+test.each(["attention.padded", "attention.wide.padded"])(
+  "%s: a query that sees no key attends to nothing: zeros, where transformers gives an average of all values",
+  async (name) => {
+    const inputs = tensorsOf(name, "in");
+    const executable = await Executable.compile(traceFunction(CASES[name], inputs), runtime);
+    const [output] = Object.values(await executable.run(inputs, noParameters)).flat();
+    const [batch, seq, columns] = output.shape;
+    const second = output.data.slice((batch - 1) * seq * columns);
+    expect(second.slice(0, 2 * columns).every((value) => Number(value) === 0)).toBe(true);
+    expect(second[2 * columns]).not.toBe(0);
+  },
+);
 
 test("every case of the fixture is compared", () => {
   const names = new Set([...golden.keys()].map((key) => key.replace(/\.(in|out)\.\d+$/, "")));

@@ -5,6 +5,7 @@ import { version } from "../version.ts";
 import { registerCompress } from "./compress.ts";
 import { registerEval } from "./eval.ts";
 import { registerInspect } from "./inspect.ts";
+import { printable } from "./text.ts";
 import { registerTrace } from "./trace.ts";
 
 /** What a shell calls a program that was interrupted: 128 + SIGINT. */
@@ -31,7 +32,7 @@ function report(error: unknown): number {
     return INTERRUPTED;
   }
   const text = error instanceof LayerwiseError ? error.message : error instanceof Error ? error.stack : String(error);
-  process.stderr.write(`layerwise: ${text}\n`);
+  process.stderr.write(`layerwise: ${printable(text ?? "")}\n`);
   return 1;
 }
 

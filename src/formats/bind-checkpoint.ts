@@ -1,4 +1,5 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { timeLimited } from "../checkpoint/time-limit.ts";
 import { bestMatch } from "../nn/best-match.ts";
 import { bindParameters } from "../nn/bind.ts";
 import { Linear } from "../nn/linear.ts";
@@ -35,8 +36,14 @@ export interface CompressedModule {
 
 /** The modules that the checkpoint's `quantization_config` says are compressed, by path. */
 export function compressedModules(model: Module, checkpoint: Checkpoint): Map<string, CompressedModule> {
+  if (checkpoint.config.quantization_config === undefined) return new Map();
+  const where = checkpoint.pathOf("config.json");
+  return timeLimited(matchCompressed, `${where}: the patterns in quantization_config`)(model, checkpoint);
+}
+
+/** Patterns that a checkpoint brings may backtrack without end. */
+function matchCompressed(model: Module, checkpoint: Checkpoint): Map<string, CompressedModule> {
   const modules = new Map<string, CompressedModule>();
-  if (checkpoint.config.quantization_config === undefined) return modules;
   const { groups, ignore } = readQuantizationConfig(checkpoint.config.quantization_config);
   for (const [path, linear] of model.namedModules()) {
     const scheme = bestMatch(path, linear, groups);

@@ -5,12 +5,13 @@ import type { Parameter } from "../nn/parameter.ts";
 import { type Output, openOutput } from "../output/output.ts";
 import type { OutputFolderOptions } from "../output/output-folder.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
-import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
+import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressedModules } from "./compressed-modules.ts";
 import { describeQuantization } from "./describe-quantization.ts";
 import { FinishedParts } from "./finished-parts.ts";
+import { narrow } from "./narrow.ts";
 import { type OutputPlan, type Precision, planOutput, savedDType } from "./output-plan.ts";
 
 /** What is written where, and how. */
@@ -86,7 +87,7 @@ export class CompressedOutput {
     }
     for (const [module, weight] of weights) {
       for (const [name, parameter] of this.plan.dense)
-        if (parameter === module.weight) yield [name, this.#toSaved(parameter, weight)];
+        if (parameter === module.weight) yield [name, this.#toSaved(name, parameter, weight)];
     }
   }
 
@@ -95,7 +96,7 @@ export class CompressedOutput {
     for (const [name, parameter] of this.plan.dense) {
       if (this.output.has(name)) continue;
       if (parameter.source?.dtype === savedDType(parameter, precision)) await this.output.copyTensor(name, checkpoint);
-      else await this.output.write(name, this.#toSaved(parameter, await parameter.load()));
+      else await this.output.write(name, this.#toSaved(name, parameter, await parameter.load()));
     }
     for (const name of this.plan.surplus) await this.output.copyTensor(name, checkpoint);
     for (const file of await checkpoint.listFiles())
@@ -118,8 +119,8 @@ export class CompressedOutput {
     return dense && toFloat32((await this.output.read(dense[0])) as Tensor<FloatDType>);
   }
 
-  #toSaved(parameter: Parameter, weight: Tensor<"F32">): Tensor<FloatDType> {
-    return fromFloat32(weight, savedDType(parameter, this.options.precision ?? "auto"));
+  #toSaved(name: string, parameter: Parameter, weight: Tensor<"F32">): Tensor<FloatDType> {
+    return narrow(name, weight, savedDType(parameter, this.options.precision ?? "auto"));
   }
 
   /** The source's config.json with what the compression changed. */

@@ -1,10 +1,12 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { CheckpointError } from "../errors.ts";
 import type { ModuleReport } from "../modifiers/modifier.ts";
 import type { Statistic } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Output } from "../output/output.ts";
 import { digestFile, readTensorFile, writeTensorFile } from "../output/tensor-file.ts";
+import { parseWith } from "../schemes/parse.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressedModules } from "./compressed-modules.ts";
 import { type PartRecord, packStatistics, partSchema, unpackStatistics } from "./part-record.ts";
@@ -30,7 +32,7 @@ export class FinishedParts {
    */
   async takeOver(onWarning?: (message: string) => void): Promise<void> {
     const { folder } = this.output;
-    const records = folder.records.map((record) => partSchema.parse(record));
+    const records = folder.records.map((record) => parseWith(partSchema, record, folder.partial, CheckpointError));
     const isMoved = await folder.isMoved(); // whole, then, and checked by its reader
     for (const record of records) {
       if (!isMoved && !(await this.#isIntact(record))) break;

@@ -1,5 +1,6 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TensorSpec } from "../checkpoint/layout.ts";
+import { CheckpointError } from "../errors.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { Buffer, type Parameter } from "../nn/parameter.ts";
@@ -26,7 +27,11 @@ export interface OutputPlan {
   readonly unties: boolean;
 }
 
-/** Plans the output of a model whose modules are quantized by `schemes`. */
+/**
+ * Plans the output of a model whose modules are quantized by `schemes`.
+ *
+ * @throws CheckpointError if the checkpoint has a tensor of a name that a compressed weight takes
+ */
 export function planOutput(
   model: Module,
   checkpoint: Checkpoint,
@@ -49,6 +54,8 @@ export function planOutput(
   const known = new Set([...dense.keys(), ...[...quantized.values()].map(({ path }) => `${path}.weight`)]);
   for (const { source } of replaced) if (source) known.add(source.name);
   const surplus = [...checkpoint.tensors.keys()].filter((name) => !known.has(name));
+  const paths = new Set([...quantized.values()].map(({ path }) => path));
+  for (const name of surplus) checkFree(name, paths);
   const tensors = [
     ...[...quantized].flatMap(([module, { path, format }]) => {
       const args = schemes.get(module)?.weights;
@@ -59,6 +66,15 @@ export function planOutput(
   ];
   const unties = [...replaced].some((parameter) => [...dense.values()].includes(parameter));
   return { tensors, quantized, dense, surplus, unties };
+}
+
+/** A tensor carried over must not be read as a part of a weight that gets compressed, such as `q_proj.weight_g_idx`. */
+function checkFree(name: string, quantized: ReadonlySet<string>): void {
+  const [module] = name.split(/\.(?=weight_[^.]*$)/);
+  if (!quantized.has(module) || module === name) return;
+  throw new CheckpointError(
+    `${name}: in the checkpoint already, expected it free for the compressed weight. Remove the tensor, or ignore ${module}.`,
+  );
 }
 
 /** The dtype that a float parameter is saved in. */

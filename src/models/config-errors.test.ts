@@ -54,6 +54,29 @@ describe.each(MODEL_FAMILIES.map(({ modelType }) => modelType))("%s", (model_typ
   });
 });
 
+test.each<[changes: Record<string, unknown>, found: string]>([
+  [{ num_hidden_layers: 1e9 }, "num_hidden_layers 1000000000"],
+  [{ num_hidden_layers: 4097 }, "num_hidden_layers 4097"],
+  [{ n_layer: 4097 }, "num_hidden_layers 2, n_layer 4097"],
+  [{ num_local_experts: 1e9 }, "num_hidden_layers 2, num_local_experts 1000000000"],
+  [
+    { num_hidden_layers: 300, n_routed_experts: 300, n_shared_experts: 1 },
+    "num_hidden_layers 300, n_routed_experts 300, n_shared_experts 1",
+  ],
+])("%o is refused before any module is made", (changes, found) => {
+  expect(() => createModel({ ...config, model_type: "llama", ...changes })).toThrow(
+    new ConfigError(
+      `config.json: ${found}, expected at most 4096 layers, and 65536 experts in all of them. Correct these values.`,
+    ),
+  );
+});
+
+test("heads too wide for a table of frequencies are refused", () => {
+  expect(() => createModel({ ...config, model_type: "llama", head_dim: 2 ** 31 })).toThrow(
+    new ConfigError("head_dim: 2147483648, expected at most 65536. Correct it in config.json."),
+  );
+});
+
 test("a model_type that is not known is an error that lists the known ones", () => {
   const known = MODEL_FAMILIES.map(({ modelType }) => modelType).join(", ");
   expect(() => createModel({ ...config, model_type: "bert" })).toThrow(

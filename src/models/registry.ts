@@ -1,5 +1,6 @@
 import { ConfigError } from "../errors.ts";
 import type { CausalLM } from "./causal-lm.ts";
+import { checkModuleCounts } from "./config.ts";
 import type { ModelFamily } from "./family.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
@@ -21,7 +22,9 @@ export function createModel(
   const family = families.find(({ modelType }) => modelType === config.model_type);
   if (!family) {
     const supported = families.map(({ modelType }) => modelType).join(", ");
-    throw new ConfigError(`${where}: model_type ${JSON.stringify(config.model_type)}, expected one of: ${supported}.`);
+    const found = JSON.stringify(config.model_type)?.slice(0, 100);
+    throw new ConfigError(`${where}: model_type ${found}, expected one of: ${supported}.`);
   }
+  checkModuleCounts(config, where);
   return family.create(config, where);
 }

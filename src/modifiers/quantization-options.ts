@@ -1,3 +1,4 @@
+import { timeLimited } from "../checkpoint/time-limit.ts";
 import { RecipeError } from "../errors.ts";
 import { bestMatch } from "../nn/best-match.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
@@ -62,18 +63,31 @@ export function assignSchemes(
 ): Map<Linear, QuantizationScheme> {
   for (const { targets } of schemes) matchModules(model, targets);
   const observed = withObservers(schemes, warn);
+  const assigned = timeLimited(matchSchemes, `${modifier}: targets and ignore`, { failure: RecipeError })(
+    model,
+    observed,
+    ignore,
+  );
+  if (assigned.size === 0) {
+    throw new RecipeError(`${modifier}: no module left to quantize, expected some. Check targets and ignore.`);
+  }
+  checkShapes(model, assigned);
+  return assigned;
+}
+
+function matchSchemes(
+  model: Module,
+  schemes: readonly QuantizationScheme[],
+  ignore: readonly string[],
+): Map<Linear, QuantizationScheme> {
   const assigned = new Map<Linear, QuantizationScheme>();
   for (const [path, module] of model.namedModules()) {
-    const scheme = bestMatch(path, module, observed);
+    const scheme = bestMatch(path, module, schemes);
     if (!scheme?.weights || matchesAny(ignore, path, module)) continue;
     if (module instanceof Embedding)
       throw new RecipeError(`${path}: an Embedding, expected a Linear. Add it to ignore.`);
     if (module instanceof Linear) assigned.set(module, scheme);
   }
-  if (assigned.size === 0) {
-    throw new RecipeError(`${modifier}: no module left to quantize, expected some. Check targets and ignore.`);
-  }
-  checkShapes(model, assigned);
   return assigned;
 }
 

@@ -6,7 +6,7 @@ import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { computeQParams, type QParams } from "../schemes/qparams.ts";
 import { quantizeWeight } from "../schemes/quantize.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
-import { toFloat32 } from "../tensor/convert.ts";
+import { rounder, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressionStage, Modifier, ModifierContext } from "./modifier.ts";
@@ -52,7 +52,7 @@ export function* targetsIn(
 /**
  * Scale and zero point of a weight, from the range that the observer in `args` finds.
  *
- * @throws CompressionError naming the module if the weight holds NaN or infinity
+ * @throws CompressionError naming the module if the weight holds NaN or infinity, or its codes could decode to infinity
  */
 export function observeWeight(weight: Tensor<FloatDType>, args: QuantizationArgs, path: string): QParams {
   const bad = toFloat32(weight).data.findIndex((value) => !Number.isFinite(value));
@@ -62,5 +62,17 @@ export function observeWeight(weight: Tensor<FloatDType>, args: QuantizationArgs
       `${path}.weight: not finite at row ${row}, column ${column}, expected finite numbers. Repair the checkpoint.`,
     );
   }
-  return computeQParams(resolveWeightObserver(args.observer).observer.observe(weight, args, path), args, weight.dtype);
+  const range = resolveWeightObserver(args.observer).observer.observe(weight, args, path);
+  const qparams = computeQParams(range, args, weight.dtype);
+  const [round, steps] = [rounder(weight.dtype), largestStep(args)];
+  if (toFloat32(qparams.scale).data.every((scale) => Number.isFinite(round(scale * steps)))) return qparams;
+  throw new CompressionError(
+    `${path}.weight: values so large that their codes decode to infinity in ${weight.dtype}, expected ones nearer to 0. Repair the checkpoint.`,
+  );
+}
+
+/** The largest distance of a code from its zero point; 1, for the scale alone, where codes are no integers. */
+function largestStep({ type, numBits, symmetric }: QuantizationArgs): number {
+  if (type !== "int") return 1;
+  return symmetric ? 2 ** (numBits - 1) : 2 ** numBits - 1;
 }

@@ -1,3 +1,4 @@
+import { timeLimited } from "../checkpoint/time-limit.ts";
 import { RecipeError } from "../errors.ts";
 import { Module } from "./module.ts";
 import { nearestNames } from "./nearest-names.ts";
@@ -11,6 +12,13 @@ import { nearestNames } from "./nearest-names.ts";
  * @throws RecipeError that names the pattern and the nearest names
  */
 export function matchModules(model: Module, targetNames: readonly string[]): Set<Module> {
+  return timeLimited(findModules, `targets ${targetNames.join(", ").slice(0, 100)}`, { failure: RecipeError })(
+    model,
+    targetNames,
+  );
+}
+
+function findModules(model: Module, targetNames: readonly string[]): Set<Module> {
   const modules = model.namedModules();
   for (const target of targetNames) {
     if (!modules.some(([name, module]) => matchesTarget(target, name, module))) throw matchesNothing(target, modules);

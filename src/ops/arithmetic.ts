@@ -1,5 +1,5 @@
 import type { Operand } from "../fx/traceable.ts";
-import { onnx } from "./onnx.ts";
+import { float, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { broadcast } from "./shapes.ts";
 
@@ -23,5 +23,6 @@ export const mul = defineOp<Binary>({
 export const silu = defineOp<[x: Operand]>({
   name: "silu",
   infer: ([x]) => x,
-  lower: ([x]) => onnx("Swish", [x]),
+  // One pass over x, where ONNX's Swish takes three.
+  lower: ([x]) => onnx("QuickGelu", [x], { alpha: float(1) }, "com.microsoft"),
 });

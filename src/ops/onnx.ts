@@ -30,6 +30,7 @@ export function onnx(
   opType: string,
   inputs: readonly OnnxInput[],
   attributes?: Readonly<Record<string, OnnxAttribute>>,
+  domain?: OnnxExpression["domain"],
 ): OnnxExpression {
-  return { opType, inputs, attributes };
+  return { opType, inputs, attributes, domain };
 }

@@ -1,7 +1,11 @@
+import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 
+/** What a journal says of the run that began it. */
+export const fingerprintSchema = z.record(z.string(), z.string());
+
 /** All that the bytes of a run's output depend on, by name: values for people, or digests of what is too long for them. */
-export type Fingerprint = Readonly<Record<string, string>>;
+export type Fingerprint = Readonly<z.output<typeof fingerprintSchema>>;
 
 /** Longer values are digests or texts, which say nothing in a message. */
 const SHORT = 40;

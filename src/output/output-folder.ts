@@ -1,7 +1,7 @@
 import { mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { CheckpointError, CompressionError, hasCode, InterruptedError, ignore } from "../errors.ts";
-import { expectSameRun, type Fingerprint } from "./fingerprint.ts";
+import { expectSameRun, type Fingerprint, fingerprintSchema } from "./fingerprint.ts";
 import { Journal } from "./journal.ts";
 import { FolderLock, isLock } from "./lock.ts";
 import { writing } from "./write-at.ts";
@@ -154,7 +154,7 @@ async function goOn(folder: string, partial: string, options: OutputFolderOption
       await journal?.close();
       return undefined;
     }
-    expectSameRun(partial, journal.records[0] as Fingerprint, fingerprint);
+    expectSameRun(partial, fingerprintSchema.safeParse(journal.records[0]).data ?? {}, fingerprint);
     if (!overwrite && !(await isMoved(partial, journal))) await checkVacant(folder);
     return journal;
   } catch (error) {

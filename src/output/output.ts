@@ -1,6 +1,7 @@
-import { type FileHandle, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { readContained } from "../checkpoint/contained-file.ts";
 import { type FileLayout, type Place, planFiles, type TensorSpec } from "../checkpoint/layout.ts";
 import { readAt } from "../checkpoint/read-at.ts";
 import { INDEX_FILE, printIndex } from "../checkpoint/shard-index.ts";
@@ -145,9 +146,9 @@ export class Output {
     for (const [name, handle] of this.#handles) await writing(this.#pathOf(name), handle.sync());
   }
 
-  /** Copies a small file into the folder under its own name. */
+  /** Copies a small file into the folder under its own name. @throws CheckpointError for a link to another folder's file */
   async copyFile(path: string): Promise<void> {
-    const [target, bytes] = [this.#pathBeside(basename(path)), await readFile(path)];
+    const [target, bytes] = [this.#pathBeside(basename(path)), await readCompanion(path)];
     await writing(target, writeFile(target, bytes, { flush: true }));
   }
 
@@ -219,6 +220,13 @@ export class Output {
     this.#handles.clear();
     await Promise.all(handles.map((handle) => handle.close()));
   }
+}
+
+async function readCompanion(path: string): Promise<Buffer> {
+  return readContained(path).catch((cause) => {
+    if (cause instanceof CheckpointError) throw cause;
+    throw new CheckpointError(`${path}: cannot be read, expected a file to copy. Get the file again.`, { cause });
+  });
 }
 
 function describe({ dtype, shape }: Pick<TensorSpec, "dtype" | "shape">): string {

@@ -1,4 +1,5 @@
 import type { CompressedModules } from "../formats/compressed-modules.ts";
+import { narrow } from "../formats/narrow.ts";
 import type { KernelPool } from "../kernels/pool.ts";
 import type { CompressionStage, Modifier, ModuleReport } from "../modifiers/modifier.ts";
 import type { Statistic, Tap } from "../modifiers/tap.ts";
@@ -95,7 +96,8 @@ export class Stage implements CompressionStage, CompressedModules {
   }
 
   setWeight(module: Linear, weight: Tensor<"F32">): void {
-    const saved = toFloat32(fromFloat32(weight, this.context.savedDType(module)));
+    const [path = "weight"] = this.modules.find(([, member]) => member === module) ?? [];
+    const saved = toFloat32(narrow(path, weight, this.context.savedDType(module)));
     this.weights.set(module, saved);
     this.#propagate(module, saved);
     if (this.quantized.has(module)) this.unsaved.set(module, saved);
