@@ -273,11 +273,11 @@ describe("what is left and then damaged", () => {
     expect(await folderBytes(output)).toEqual(await folderBytes(whole));
   });
 
-  test("files that are gone are made again", async () => {
+  test.each(["model.safetensors", ""])("files that are gone are made again: output/%s", async (gone) => {
     const [whole, output] = [await newOutput(), await newOutput()];
     await run(whole);
     await stopped(output, at("compressing", 2));
-    await rename(join(`${output}.partial`, "output", "model.safetensors"), `${output}.away`);
+    await rename(join(`${output}.partial`, "output", gone), `${output}.away`);
     expect(warningsOf(await run(output, { resume: true }))).toHaveLength(1);
     expect(await folderBytes(output)).toEqual(await folderBytes(whole));
   });

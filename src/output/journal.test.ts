@@ -68,7 +68,7 @@ test("any damaged byte of the last line drops that line; one before it is an err
   await writeFile(path, bytes.toString().replace('"complete"', '"Complete"'));
   await expect(read(path)).rejects.toThrow(
     new CheckpointError(
-      `${path}: line 3 is damaged, expected what an earlier run wrote. Pass --overwrite to start anew.`,
+      `${path}: line 3 is damaged, expected what an earlier run wrote. Pass --overwrite without --resume to start anew.`,
     ),
   );
 });

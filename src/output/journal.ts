@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { CheckpointError, hasCode } from "../errors.ts";
-import { writeAt, writing } from "./write-at.ts";
+import { syncFolder, writeAt, writing } from "./write-at.ts";
 
 /** One line of a journal. */
 interface Line {
@@ -30,6 +31,7 @@ export class Journal {
     const journal = new Journal(path, await writing(path, open(path, "w")), []);
     try {
       await journal.append(record);
+      await syncFolder(dirname(path));
       return journal;
     } catch (error) {
       await journal.close();
@@ -100,7 +102,7 @@ function parseLines(path: string, bytes: Buffer): Line[] {
     else if (end + 1 >= bytes.length) break;
     else {
       throw new CheckpointError(
-        `${path}: line ${lines.length + 1} is damaged, expected what an earlier run wrote. Pass --overwrite to start anew.`,
+        `${path}: line ${lines.length + 1} is damaged, expected what an earlier run wrote. Pass --overwrite without --resume to start anew.`,
       );
     }
     start = end + 1;

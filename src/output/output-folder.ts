@@ -1,10 +1,10 @@
-import { mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { CheckpointError, CompressionError, hasCode, InterruptedError, ignore } from "../errors.ts";
 import { expectSameRun, type Fingerprint, fingerprintSchema } from "./fingerprint.ts";
 import { Journal } from "./journal.ts";
 import { FolderLock, isLock } from "./lock.ts";
-import { writing } from "./write-at.ts";
+import { syncFolder } from "./write-at.ts";
 
 /** Where an output will be, and what may be done with what is there already. */
 export interface OutputFolderOptions {
@@ -175,10 +175,8 @@ async function begin(folder: string, partial: string, options: OutputFolderOptio
   await clear(partial);
   await rm(`${partial}.finished`, { recursive: true, force: true });
   try {
-    await writing(partial, mkdir(join(partial, "output")));
-    const journal = await Journal.create(join(partial, JOURNAL), fingerprint);
-    await syncFolder(partial);
-    return journal;
+    await syncFolder(dirname(partial));
+    return await Journal.create(join(partial, JOURNAL), fingerprint);
   } catch (error) {
     await clear(partial);
     throw error;
@@ -208,11 +206,4 @@ async function contents(partial: string): Promise<string[]> {
 
 async function clear(partial: string): Promise<void> {
   for (const name of await contents(partial)) await rm(join(partial, name), { recursive: true, force: true });
-}
-
-/** Makes names last: they are on disk when the folder itself is. Systems that cannot open a folder need no such step. */
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path).catch(ignore("EISDIR", "EPERM", "EACCES"));
-  if (handle) await writing(path, handle.sync().catch(ignore("EISDIR", "EPERM", "EINVAL")));
-  await handle?.close();
 }

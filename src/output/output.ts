@@ -1,4 +1,4 @@
-import { type FileHandle, open, readdir, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { readContained } from "../checkpoint/contained-file.ts";
@@ -10,7 +10,7 @@ import { viewBytes } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { OutputFolder, type OutputFolderOptions } from "./output-folder.ts";
 import { digestOf } from "./tensor-file.ts";
-import { writeAt, writing } from "./write-at.ts";
+import { syncFolder, writeAt, writing } from "./write-at.ts";
 
 /** What {@link openOutput} is told. */
 export interface OutputOptions extends OutputFolderOptions {
@@ -70,6 +70,7 @@ export class Output {
   /** Creates the files at their full size, with their headers; of those that are there already, the tensors stay. */
   async createFiles(): Promise<void> {
     const names = new Set(this.files.map(({ name }) => name));
+    await writing(this.folder.content, mkdir(this.folder.content, { recursive: true }));
     const present = await readdir(this.folder.content);
     for (const name of present.filter((name) => !names.has(name))) await rm(join(this.folder.content, name));
     for (const { name, header, size } of this.files) {
@@ -79,6 +80,7 @@ export class Output {
       await writing(path, writeAt(handle, 0, header));
       await writing(path, handle.truncate(size));
     }
+    for (const changed of [this.folder.content, this.folder.partial]) await syncFolder(changed);
   }
 
   /** Whether an earlier run has moved it into place: nothing is left to write. */

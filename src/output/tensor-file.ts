@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
+import { dirname } from "node:path";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { planFiles } from "../checkpoint/layout.ts";
 import { readHeader } from "../checkpoint/safetensors.ts";
 import { hasCode } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { writeAt, writing } from "./write-at.ts";
+import { syncFolder, writeAt, writing } from "./write-at.ts";
 
 /** SHA-256 in hexadecimal. */
 export function digestOf(bytes: Uint8Array): string {
@@ -41,6 +42,7 @@ export async function writeTensorFile(path: string, tensors: ReadonlyMap<string,
       await writing(path, writeAt(file, position, bytes));
     }
     await writing(path, file.sync());
+    await syncFolder(dirname(path));
     return hash.digest("hex");
   } finally {
     await file.close();

@@ -1,5 +1,5 @@
-import type { FileHandle } from "node:fs/promises";
-import { CheckpointError } from "../errors.ts";
+import { type FileHandle, open } from "node:fs/promises";
+import { CheckpointError, ignore } from "../errors.ts";
 
 /** Bytes that one system call is given: some systems take no more than 2 GiB. */
 const LARGEST_WRITE = 2 ** 30;
@@ -21,4 +21,11 @@ export async function writing<Result>(path: string, done: Promise<Result>): Prom
       cause,
     });
   });
+}
+
+/** Makes names last: they are on disk when the folder itself is. Systems that cannot open a folder need no such step. */
+export async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path).catch(ignore("EISDIR", "EPERM", "EACCES"));
+  const synced = handle?.sync().catch(ignore("EISDIR", "EPERM", "EINVAL"));
+  if (synced) await writing(path, synced).finally(() => handle?.close());
 }
