@@ -18,11 +18,13 @@ import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
 import { createModel } from "./models/registry.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
+import { calibrateAllExperts } from "./nn/experts.ts";
 import type { Linear } from "./nn/linear.ts";
 import { fingerprintOptions } from "./output/fingerprint.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
+import { createMatrixProducts } from "./runtime/matrix-products.ts";
 import type { QuantizationScheme } from "./schemes/scheme.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
 import { type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
@@ -70,6 +72,8 @@ export interface OneshotOptions
   readonly sequentialTargetsPerSubgraph?: number;
   /** Names of functions that the trace does not enter. */
   readonly tracingIgnore?: readonly string[];
+  /** Whether experts are calibrated with all tokens, not only with those that are routed to them. False. */
+  readonly moeCalibrateAllExperts?: boolean;
   /** Whether later subgraphs are calibrated on what the compressed ones before them give. True. */
   readonly propagateError?: boolean;
   /** Whether the subgraphs are first compared with the model as one graph, on one sample. True. */
@@ -101,6 +105,7 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
   sequentialTargets: true,
   sequentialTargetsPerSubgraph: true,
   tracingIgnore: true,
+  moeCalibrateAllExperts: true,
   propagateError: true,
   textColumn: true,
   maxSeqLength: true,
@@ -127,11 +132,12 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
  */
 export async function oneshot(options: OneshotOptions): Promise<void> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
-  const kernels = await KernelPool.create({ threads: options.threads });
+  const kernels = await KernelPool.create(await createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
     const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights
     bindCheckpoint(model, checkpoint);
+    if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
     const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
     for (const modifier of modifiers) modifier.initialize(model, { warn });
     const data = await calibrationData(modifiers, checkpoint, options);

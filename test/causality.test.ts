@@ -3,13 +3,12 @@ import type { Value } from "../src/runtime/executable.ts";
 import { dispatchForSequential } from "../src/sequential/dispatch.ts";
 import { traceSubgraphs } from "../src/sequential/trace-subgraphs.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
-import { loadFixtureModel, readGoldenLogits } from "./fixture-model.ts";
+import { FIXTURE_MODELS, loadFixtureModel, readGoldenLogits } from "./fixture-model.ts";
 import { type Batch, runSequentially, runSubgraphs, runWhole } from "./run-model.ts";
 
-const MODELS = ["llama", "mistral", "qwen2"];
 const SEQ = 12;
 
-describe.each(MODELS)("%s", (name) => {
+describe.each(FIXTURE_MODELS)("%s", (name) => {
   const golden = readGoldenLogits(name);
   const padded: Batch = {
     input_ids: golden.get("input_ids") as Tensor,

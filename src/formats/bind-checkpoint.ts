@@ -1,5 +1,6 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { timeLimited } from "../checkpoint/time-limit.ts";
+import { CausalLM } from "../models/causal-lm.ts";
 import { bestMatch } from "../nn/best-match.ts";
 import { bindParameters } from "../nn/bind.ts";
 import { Linear } from "../nn/linear.ts";
@@ -22,8 +23,15 @@ export function bindCheckpoint(model: Module, checkpoint: Checkpoint): void {
   const compressed = compressedModules(model, checkpoint);
   bindParameters(model, checkpoint, (name) => {
     const module = compressed.get(name.replace(/\.weight$/, ""));
-    return module && name.endsWith(".weight") ? compressedSource(module, checkpoint) : denseSource(name, checkpoint);
+    if (module && name.endsWith(".weight")) return compressedSource(module, checkpoint);
+    return denseSource(name, checkpoint) ?? denseSource(withoutPrefix(model, name), checkpoint);
   });
+}
+
+/** The name that a parameter has in a checkpoint that was saved without the last projection. */
+export function withoutPrefix(model: Module, name: string): string {
+  const prefix = model instanceof CausalLM ? model.optionalPrefix : undefined;
+  return prefix !== undefined && name.startsWith(prefix) ? name.slice(prefix.length) : name;
 }
 
 /** A module whose weight is stored compressed. */

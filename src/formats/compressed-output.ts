@@ -1,4 +1,6 @@
+import { readFile } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
@@ -69,7 +71,8 @@ export class CompressedOutput {
   async finish(recipe: string): Promise<void> {
     if (!(await this.output.isMoved())) {
       await this.#writeUnchanged();
-      await this.output.writeText("config.json", `${JSON.stringify(sortKeys(this.#config()), null, 2)}\n`);
+      const config = parseFloats(await readFile(this.options.checkpoint.pathOf("config.json"), "utf8"));
+      await this.output.writeText("config.json", `${stringifyFloats(sortKeys(this.#changed(config as object)))}\n`);
       await this.output.writeText("recipe.yaml", recipe);
     }
     await this.output.finish();
@@ -123,13 +126,13 @@ export class CompressedOutput {
     return narrow(name, weight, savedDType(parameter, this.options.precision ?? "auto"));
   }
 
-  /** The source's config.json with what the compression changed. */
-  #config(): Record<string, unknown> {
-    const { checkpoint, model, schemes, precision = "auto" } = this.options;
+  /** A config.json with what the compression changed. */
+  #changed(config: object): Record<string, unknown> {
+    const { model, schemes, precision = "auto" } = this.options;
     const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
     const quantization = schemes.size > 0 ? { quantization_config: describeQuantization(model, schemes) } : {};
-    return { ...checkpoint.config, ...dtype, ...tie, ...quantization };
+    return { ...config, ...dtype, ...tie, ...quantization };
   }
 }
 

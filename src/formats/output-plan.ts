@@ -7,6 +7,7 @@ import { Buffer, type Parameter } from "../nn/parameter.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { isFloatDType } from "../tensor/convert.ts";
 import type { DType, FloatDType } from "../tensor/dtype.ts";
+import { withoutPrefix } from "./bind-checkpoint.ts";
 import type { Format } from "./format.ts";
 import { formatOf } from "./registry.ts";
 
@@ -48,7 +49,10 @@ export function planOutput(
       if (scheme && field === "weight") {
         quantized.set(module, { path, format: formatOf(scheme, path) });
         replaced.add(parameter);
-      } else if (!(parameter instanceof Buffer) && parameter.source?.name === name) dense.set(name, parameter);
+      } else if (!(parameter instanceof Buffer) && parameter.source) {
+        const stored = parameter.source.name; // a tied weight has the name that it is first met at
+        if (stored === name || stored === withoutPrefix(model, name)) dense.set(stored, parameter);
+      }
     }
   }
   const known = new Set([...dense.keys(), ...[...quantized.values()].map(({ path }) => `${path}.weight`)]);

@@ -44,3 +44,12 @@ export function checkModuleCounts(config: Readonly<Record<string, unknown>>, whe
     `${where}: ${found}, expected at most ${MOST_LAYERS} layers, and ${MOST_PARTS} experts in all of them. Correct these values.`,
   );
 }
+
+/** A check that heads share the hidden size equally, for configurations that spell the two so. */
+export function wholeHeads<Width extends string, Heads extends string>(width: Width, heads: Heads) {
+  return (config: Readonly<Record<Width | Heads, number>>, context: z.RefinementCtx): void => {
+    if (config[width] % config[heads] === 0) return;
+    const message = `${config[width]}, expected a multiple of ${heads} ${config[heads]}`;
+    context.addIssue({ code: "custom", path: [width], message });
+  };
+}

@@ -18,6 +18,7 @@ import { type Statistic, secondMoment, type Tap } from "./tap.ts";
 type Actorder = QuantizationArgs["actorder"];
 
 const ROUNDED_TO_NEAREST = "rounded to nearest";
+const UNSEEN = "rounded to nearest without any input";
 
 interface Target {
   readonly path: string;
@@ -104,18 +105,28 @@ export class GPTQModifier implements Modifier {
     const weights = await Promise.all(targets.map(({ module }) => stage.weight(module)));
     const qparams = targets.map((target, index) => observeWeight(weights[index], target.args, target.path));
     const problems = targets.map(({ args }, index) => columnProblem(weights[index], qparams[index], args, hessian));
-    const rounded = await stage.kernels.roundColumns(hessian.values, problems);
+    const unseen = hessian.dead.length === hessian.order.length;
+    if (unseen) {
+      const paths = targets.map(({ path }) => path).join(", ");
+      stage.warn(
+        `${paths}: no input but zeros in all of the calibration data, expected some; rounded to nearest. ` +
+          "Use more samples, or calibrate all experts with all tokens.",
+      );
+    }
+    const rounded = unseen ? undefined : await stage.kernels.roundColumns(hessian.values, problems);
     for (const [index, { path, module, args }] of targets.entries()) {
       const quantized: QuantizedWeight = rounded
         ? { ...qparams[index], codes: new Tensor("I8", module.weight.shape, rounded[index].codes), args }
-        : quantizeWeight(withoutColumns(toFloat32(weights[index]), hessian.dead), qparams[index], args, path);
+        : quantizeWeight(
+            withoutColumns(toFloat32(weights[index]), unseen ? [] : hessian.dead),
+            qparams[index],
+            args,
+            path,
+          );
       stage.setQuantized(module, quantized);
       const seconds = (performance.now() - start) / 1000 / targets.length;
-      stage.report({
-        module: path,
-        seconds,
-        ...(rounded ? { error: rounded[index].loss } : { fallback: ROUNDED_TO_NEAREST }),
-      });
+      const outcome = rounded ? { error: rounded[index].loss } : { fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST };
+      stage.report({ module: path, seconds, ...outcome });
     }
   }
 

@@ -1,6 +1,7 @@
 import { timeLimited } from "../checkpoint/time-limit.ts";
 import { RecipeError } from "../errors.ts";
 import { bestMatch } from "../nn/best-match.ts";
+import { Conv1D } from "../nn/conv1d.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { matchesAny, matchModules } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
@@ -84,8 +85,8 @@ function matchSchemes(
   for (const [path, module] of model.namedModules()) {
     const scheme = bestMatch(path, module, schemes);
     if (!scheme?.weights || matchesAny(ignore, path, module)) continue;
-    if (module instanceof Embedding)
-      throw new RecipeError(`${path}: an Embedding, expected a Linear. Add it to ignore.`);
+    if (module instanceof Embedding || module instanceof Conv1D)
+      throw new RecipeError(`${path}: of class ${module.constructor.name}, expected a Linear. Add it to ignore.`);
     if (module instanceof Linear) assigned.set(module, scheme);
   }
   return assigned;

@@ -32,7 +32,15 @@ export function matchesAny(targets: readonly string[], name: string, module: Mod
 }
 
 function matchesTarget(target: string, name: string, module: Module): boolean {
-  return target === name || matchesPattern(target, name) || classNames(module).includes(target);
+  const names = namesOf(name, module);
+  return (
+    names.includes(target) || names.some((one) => matchesPattern(target, one)) || classNames(module).includes(target)
+  );
+}
+
+/** The full names by which recipes may name a module: its path, and its alias where it has one. */
+export function namesOf(path: string, { alias }: Module): string[] {
+  return alias === undefined ? [path] : [path, alias];
 }
 
 /** Whether `target` is a `re:` pattern that matches the name from its start. */

@@ -1,4 +1,5 @@
 import type { Operand } from "../fx/traceable.ts";
+import { scalar } from "./constants.ts";
 import { float, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { broadcast } from "./shapes.ts";
@@ -17,6 +18,13 @@ export const mul = defineOp<Binary>({
   name: "mul",
   infer: ([a, b]) => broadcast("mul", a, b),
   lower: (inputs) => onnx("Mul", inputs),
+});
+
+/** x · factor, elementwise. */
+export const scale = defineOp<[x: Operand], { factor: number }>({
+  name: "scale",
+  infer: ([x]) => x,
+  lower: ([x], { factor }) => onnx("Mul", [x, scalar("F32", factor)]),
 });
 
 /** x · sigmoid(x), also called Swish (arXiv:1710.05941). */

@@ -56,7 +56,7 @@ export const causalMask = defineOp<[attentionMask: Operand], { window: number | 
  */
 export const attention = defineOp<
   [q: Operand, k: Operand, v: Operand, mask: Operand],
-  { heads: number; kvHeads: number; scale: number }
+  { heads: number; kvHeads: number; scale: number; softCap?: number }
 >({
   name: "attention",
   infer([q, k, v, mask], { heads, kvHeads }) {
@@ -66,16 +66,14 @@ export const attention = defineOp<
     if (mask.dtype !== "BOOL") throw mismatch("attention", mask, "a mask in BOOL");
     return q;
   },
-  lower([q, k, v, mask], { heads, kvHeads, scale }, [type]) {
-    const size = headSize("attention", type, heads);
-    if (size % 8 !== 0) {
-      const attrs = { q_num_heads: heads, kv_num_heads: kvHeads, scale: float(scale) };
-      return onnx("Attention", [q, k, v, mask], attrs);
-    }
+  lower([q, k, v, mask], { heads, kvHeads, scale, softCap = 0 }, [type]) {
+    const scores = { scale: float(scale), softcap: float(softCap) };
+    if (headSize("attention", type, heads) % 8 !== 0)
+      return onnx("Attention", [q, k, v, mask], { q_num_heads: heads, kv_num_heads: kvHeads, ...scores });
     // Twice as fast as Attention, as it leaves out the keys after a query; it wants heads of a multiple of 8 columns.
     const bias = onnx("Mul", [onnx("Sub", [onnx("Cast", [mask], { to: ONNX_TYPE.F32 }), ONE]), scalar("F32", UNSEEN)]);
     const [lastKeys, keys] = keyCounts(q);
-    const attrs = { num_heads: heads, kv_num_heads: kvHeads, scale: float(scale) };
+    const attrs = { num_heads: heads, kv_num_heads: kvHeads, ...scores };
     const inputs = [q, k, v, null, null, lastKeys, keys, null, null, null, bias];
     const attended = onnx("GroupQueryAttention", inputs, attrs, "com.microsoft");
     return onnx("Mul", [attended, seesAnyKey(bias)]);

@@ -7,6 +7,7 @@ import { secondMoment, type Tap } from "../modifiers/tap.ts";
 import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { silu } from "../ops/arithmetic.ts";
+import { createMatrixProducts } from "../runtime/matrix-products.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
@@ -65,7 +66,7 @@ async function compress(
   modifiers: Modifier[],
   batches: readonly Batch[],
 ): Promise<void> {
-  const kernels = await KernelPool.create({ threads: 1 });
+  const kernels = await KernelPool.create(await createMatrixProducts({ threads: 1 }), { threads: 1 });
   const dispatched = await dispatch(model);
   const subgraphs = traceSubgraphs(model, batches[0], targets);
   const options = { modifiers, kernels, savedDType: (): FloatDType => "F32", control: {} };
@@ -84,7 +85,7 @@ test("linears that read one value share a tap, and calibrating runs neither lm_h
   const hooks = recorder.attach();
   const compiled = await CompiledGraph.compile(last, dispatched, () => recorder.outputs).finally(hooks.remove);
   expect(linears).toHaveLength(7);
-  expect(Object.keys(recorder.outputs)).toEqual(["tap_0", "tap_1", "tap_2", "tap_3"]);
+  expect(Object.keys(recorder.outputs)).toEqual(["tap_0_0", "tap_1_0", "tap_2_0", "tap_3_0"]);
   const read = compiled.parameterPaths.filter((path) => path.endsWith("weight"));
   expect(read).not.toContain("lm_head.weight");
   expect(read).not.toContain("model.layers.1.mlp.down_proj.weight");

@@ -17,6 +17,7 @@ import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { add, silu } from "../ops/arithmetic.ts";
 import { writeTensorFile } from "../output/tensor-file.ts";
+import { createMatrixProducts } from "../runtime/matrix-products.ts";
 import { quantizeWeight } from "../schemes/quantize.ts";
 import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -62,7 +63,7 @@ async function setUp() {
   await writeTensorFile(path, new Map<string, Tensor>(weights));
   const tensors = new Map((await readHeader(path)).map((info) => [info.name, info]));
   const checkpoint = new Checkpoint(join(folder, "model"), {}, tensors);
-  const kernels = await KernelPool.create({ threads: 1 });
+  const kernels = await KernelPool.create(await createMatrixProducts({ threads: 1 }), { threads: 1 });
   const close = () => Promise.all([checkpoint.close(), kernels.close()]);
   return { folder, checkpoint, kernels, close };
 }
