@@ -11,6 +11,7 @@ export {
   ConfigError,
   DataError,
   ExecutionError,
+  InterruptedError,
   LayerwiseError,
   RecipeError,
   ShapeError,
@@ -19,6 +20,8 @@ export {
 export { type EvaluationSettings, evaluate } from "./evaluate/evaluate.ts";
 export { type EvaluateOptions, evaluatePerplexity, type Perplexity } from "./evaluate/perplexity.ts";
 export { bindCheckpoint } from "./formats/bind-checkpoint.ts";
+export type { CompressedModules } from "./formats/compressed-modules.ts";
+export type { FinishedParts } from "./formats/finished-parts.ts";
 export { type CheckpointSummary, inspectCheckpoint, type StorageSummary } from "./formats/inspect.ts";
 export type { Precision } from "./formats/output-plan.ts";
 export { defineFunction, wrap } from "./fx/function.ts";
@@ -33,7 +36,13 @@ export { CausalLM } from "./models/causal-lm.ts";
 export { defineFamily, type ModelFamily } from "./models/family.ts";
 export { createModel, MODEL_FAMILIES } from "./models/registry.ts";
 export { GPTQModifier, type GPTQOptions } from "./modifiers/gptq.ts";
-export type { CompressionStage, Modifier, ModifierContext, ModuleReport } from "./modifiers/modifier.ts";
+export type {
+  CompressionStage,
+  FinalizeContext,
+  Modifier,
+  ModifierContext,
+  ModuleReport,
+} from "./modifiers/modifier.ts";
 export { QuantizationModifier } from "./modifiers/quantization.ts";
 export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
 export { type Reduction, type Statistic, secondMoment, type Tap } from "./modifiers/tap.ts";
@@ -76,7 +85,6 @@ export { partitionGraph } from "./sequential/partition-graph.ts";
 export { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
 export { runInOrder } from "./sequential/run-in-order.ts";
 export { type SelfCheckOptions, selfCheck } from "./sequential/self-check.ts";
-export type { CompressedModules } from "./sequential/stage.ts";
 export { Subgraph } from "./sequential/subgraph.ts";
 export {
   findTargetNodes,

@@ -10,12 +10,15 @@ import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { type PreparedHessian, prepareHessian } from "./hessian.ts";
-import type { CompressionStage, Modifier, ModifierContext } from "./modifier.ts";
+import type { CompressionStage, FinalizeContext, Modifier, ModifierContext } from "./modifier.ts";
 import { observeWeight, targetsIn } from "./quantization.ts";
 import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
 import { type Statistic, secondMoment, type Tap } from "./tap.ts";
 
 type Actorder = QuantizationArgs["actorder"];
+
+const ROUNDED_TO_NEAREST = "rounded to nearest";
+const UNSEEN = "rounded to nearest without any input";
 
 interface Target {
   readonly path: string;
@@ -47,7 +50,6 @@ export class GPTQModifier implements Modifier {
   readonly sequentialTargets?: readonly string[];
   schemes: ReadonlyMap<Linear, QuantizationScheme> = new Map();
   readonly #taps = new Map<Module, Tap>();
-  readonly #roundedToNearest: string[] = [];
 
   constructor(readonly options: GPTQOptions) {
     const { blockSize = 128, dampeningFrac = 0.01 } = options;
@@ -83,12 +85,13 @@ export class GPTQModifier implements Modifier {
     for (const [seen, targets] of bySharedInput) await this.#quantizeTogether(stage, targets, seen);
   }
 
-  finalize({ warn }: ModifierContext): void {
-    if (this.#roundedToNearest.length === 0) return;
-    const [count, total] = [this.#roundedToNearest.length, this.schemes.size];
+  finalize({ warn, reports }: FinalizeContext): void {
+    const rounded = reports.flatMap(({ module, fallback }) => (fallback === ROUNDED_TO_NEAREST ? [module] : []));
+    if (rounded.length === 0) return;
+    const [count, total] = [rounded.length, this.schemes.size];
     warn(
-      `the Hessian could not be factorised for ${count} of ${total} modules, which were rounded to nearest instead: ` +
-        `${this.#roundedToNearest.slice(0, 10).join(", ")}${count > 10 ? ", …" : ""}. ` +
+      `the Hessian could not be factorised for ${count} of ${total} modules, which were ${ROUNDED_TO_NEAREST} instead: ` +
+        `${rounded.slice(0, 10).join(", ")}${count > 10 ? ", …" : ""}. ` +
         "Raise dampening_frac, or use more or shuffled samples.",
     );
   }
@@ -112,7 +115,6 @@ export class GPTQModifier implements Modifier {
     }
     const rounded = unseen ? undefined : await stage.kernels.roundColumns(hessian.values, problems);
     for (const [index, { path, module, args }] of targets.entries()) {
-      if (!rounded && !unseen) this.#roundedToNearest.push(path);
       const quantized: QuantizedWeight = rounded
         ? { ...qparams[index], codes: new Tensor("I8", module.weight.shape, rounded[index].codes), args }
         : quantizeWeight(
@@ -123,7 +125,8 @@ export class GPTQModifier implements Modifier {
           );
       stage.setQuantized(module, quantized);
       const seconds = (performance.now() - start) / 1000 / targets.length;
-      stage.report({ module: path, error: rounded?.[index].loss, seconds });
+      const outcome = rounded ? { error: rounded[index].loss } : { fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST };
+      stage.report({ module: path, seconds, ...outcome });
     }
   }
 

@@ -12,6 +12,8 @@ export interface ModuleReport {
   readonly module: string;
   /** Squared error of the module's output over the calibration data, per sequence, where the method knows it. */
   readonly error?: number;
+  /** What was done instead, where the method could not do what was asked for. */
+  readonly fallback?: string;
   readonly seconds: number;
 }
 
@@ -53,11 +55,20 @@ export interface Modifier {
   taps?(module: Module): readonly Tap[];
   /** Compresses the modules of one subgraph. */
   compress(stage: CompressionStage): Promise<void>;
-  /** Called once all subgraphs are done. */
-  finalize?(context: ModifierContext): void;
+  /**
+   * Called once all subgraphs are done. A run may be stopped and gone on with: what a modifier must know of earlier subgraphs
+   * by then is in its reports, not in fields of its own.
+   */
+  finalize?(context: FinalizeContext): void;
 }
 
 /** What initialize and finalize may say. */
 export interface ModifierContext {
   warn(message: string): void;
+}
+
+/** What finalize works with. */
+export interface FinalizeContext extends ModifierContext {
+  /** All that the modifier has reported, in order, in this run and those that it goes on with. */
+  readonly reports: readonly ModuleReport[];
 }

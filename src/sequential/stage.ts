@@ -1,20 +1,16 @@
+import type { CompressedModules } from "../formats/compressed-modules.ts";
+import { narrow } from "../formats/narrow.ts";
 import type { KernelPool } from "../kernels/pool.ts";
-import type { CompressionStage, ModuleReport } from "../modifiers/modifier.ts";
+import type { CompressionStage, Modifier, ModuleReport } from "../modifiers/modifier.ts";
 import type { Statistic, Tap } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
-import { fromFloat32 } from "../tensor/convert.ts";
+import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { RunControl } from "./events.ts";
 import type { Weights } from "./weights.ts";
-
-/** What became of the modules of one subgraph: what is to be saved in place of their weights. */
-export interface CompressedModules {
-  readonly quantized: ReadonlyMap<Linear, QuantizedWeight>;
-  readonly weights: ReadonlyMap<Linear, Tensor<"F32">>;
-}
 
 /** What the taps of all modifiers have seen and no modifier has taken yet. */
 export class Statistics {
@@ -27,6 +23,16 @@ export class Statistics {
       if (before) this.#seen.set(tap, merge(tap, before, seen));
       else this.#seen.set(tap, seen);
     }
+  }
+
+  /** What taps have seen that nobody has taken, by the names that the taps are given. */
+  select(taps: Iterable<readonly [name: string, tap: Tap]>): Map<string, Statistic> {
+    const selected = new Map<string, Statistic>();
+    for (const [name, tap] of taps) {
+      const seen = this.#seen.get(tap);
+      if (seen) selected.set(name, seen);
+    }
+    return selected;
   }
 
   /** Hands over what a tap has seen, and forgets it. */
@@ -58,14 +64,27 @@ export interface StageContext {
 export class Stage implements CompressionStage, CompressedModules {
   readonly quantized = new Map<Linear, QuantizedWeight>();
   readonly weights = new Map<Linear, Tensor<"F32">>();
+  readonly unsaved = new Map<Linear, Tensor<"F32"> | undefined>();
+  readonly reports: ModuleReport[][] = [];
+  readonly warnings: string[] = [];
+  pending: ReadonlyMap<string, Statistic> = new Map();
+  /** What was put in place of weights, for the subgraphs to come. */
+  readonly #propagated = new Map<Linear, Tensor<"F32">>();
 
   constructor(
+    readonly index: number,
     readonly modules: readonly (readonly [string, Module])[],
     private readonly context: StageContext,
   ) {}
 
   get kernels(): KernelPool {
     return this.context.kernels;
+  }
+
+  /** Lets the next modifier work on the modules. */
+  async apply(modifier: Modifier): Promise<void> {
+    this.reports.push([]);
+    await modifier.compress(this);
   }
 
   statistic(tap: Tap): Statistic | undefined {
@@ -77,20 +96,33 @@ export class Stage implements CompressionStage, CompressedModules {
   }
 
   setWeight(module: Linear, weight: Tensor<"F32">): void {
-    this.context.weights.replace(module.weight, weight);
-    this.weights.set(module, weight);
+    const [path = "weight"] = this.modules.find(([, member]) => member === module) ?? [];
+    const saved = toFloat32(narrow(path, weight, this.context.savedDType(module)));
+    this.weights.set(module, saved);
+    this.#propagate(module, saved);
+    if (this.quantized.has(module)) this.unsaved.set(module, saved);
   }
 
   setQuantized(module: Linear, quantized: QuantizedWeight, { propagate } = { propagate: true }): void {
     this.quantized.set(module, quantized);
-    if (propagate) this.context.weights.replace(module.weight, dequantizeWeight(quantized));
+    if (propagate) {
+      this.#propagate(module, dequantizeWeight(quantized));
+      this.unsaved.delete(module);
+    } else this.unsaved.set(module, this.#propagated.get(module));
   }
 
   report(report: ModuleReport): void {
+    this.reports.at(-1)?.push(report);
     this.context.control.onProgress?.({ type: "module", ...report });
   }
 
   warn(message: string): void {
+    this.warnings.push(message);
     this.context.control.onProgress?.({ type: "warning", message });
+  }
+
+  #propagate(module: Linear, weight: Tensor<"F32">): void {
+    this.context.weights.replace(module.weight, weight);
+    this.#propagated.set(module, weight);
   }
 }
