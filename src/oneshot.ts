@@ -14,7 +14,7 @@ import type { Linear } from "./nn/linear.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
-import type { QuantizationScheme } from "./schemes/scheme.ts";
+import type { ModelQuantization } from "./schemes/quantized-values.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
 import { type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
 import type { RunControl } from "./sequential/events.ts";
@@ -138,12 +138,12 @@ async function save(
   modifiers: readonly Modifier[],
   { output: folder, precision, maxShardSize, overwrite }: OneshotOptions,
 ): Promise<void> {
-  const schemes = new Map<Linear, QuantizationScheme>(modifiers.flatMap((modifier) => [...(modifier.schemes ?? [])]));
+  const quantization = mergeQuantization(modifiers);
   const output = await CompressedOutput.open({
     folder,
     model,
     checkpoint,
-    schemes,
+    quantization,
     precision,
     maxShardSize,
     overwrite,
@@ -155,4 +155,13 @@ async function save(
     await output.abort();
     throw error;
   }
+}
+
+/** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */
+function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
+  const all = modifiers.flatMap(({ quantization }) => quantization ?? []);
+  return {
+    schemes: new Map(all.flatMap(({ schemes }) => [...schemes])),
+    kvCacheScheme: all.findLast(({ kvCacheScheme }) => kvCacheScheme)?.kvCacheScheme ?? null,
+  };
 }

@@ -12,10 +12,15 @@ import { dynamicFrequencies, rotaryTable, rotate, selectFrequencies } from "../s
 import { Executable } from "../src/runtime/executable.ts";
 import { Runtime } from "../src/runtime/session.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
+import { quantizationCases } from "./quantization-cases.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { traceFunction } from "./trace-function.ts";
 
-const golden = readSafetensors(new URL("./fixtures/ops/ops.safetensors", import.meta.url));
+const golden = new Map(
+  ["ops", "quantization-ops"].flatMap((file) => [
+    ...readSafetensors(new URL(`./fixtures/ops/${file}.safetensors`, import.meta.url)),
+  ]),
+);
 const runtime = await Runtime.create({ threads: 1 });
 
 const attend = { heads: 4, kvHeads: 2, scale: 0.5 };
@@ -64,6 +69,7 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   "dynamic_frequencies.short": (positions) => dynamicFrequencies(positions, stretch),
   "dynamic_frequencies.long": (positions) => dynamicFrequencies(positions, stretch),
   next_token_loss: nextTokenLoss,
+  ...quantizationCases,
 };
 
 test.each(Object.keys(CASES))("%s gives what PyTorch gives", async (name) => {

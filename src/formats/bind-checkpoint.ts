@@ -1,14 +1,14 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { bestMatch } from "../nn/best-match.ts";
 import { bindParameters } from "../nn/bind.ts";
 import { Linear } from "../nn/linear.ts";
-import { matchesAny } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
 import type { ParameterSource } from "../nn/parameter.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
+import { isFloatDType } from "../tensor/convert.ts";
+import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { checkpointQuantization } from "./compressed-modules.ts";
 import type { Format } from "./format.ts";
-import { readQuantizationConfig } from "./quantization-config.ts";
 import { formatOf } from "./registry.ts";
 
 /**
@@ -35,12 +35,11 @@ export interface CompressedModule {
 
 /** The modules that the checkpoint's `quantization_config` says are compressed, by path. */
 export function compressedModules(model: Module, checkpoint: Checkpoint): Map<string, CompressedModule> {
+  const { schemes } = checkpointQuantization(model, checkpoint);
   const modules = new Map<string, CompressedModule>();
-  if (checkpoint.config.quantization_config === undefined) return modules;
-  const { groups, ignore } = readQuantizationConfig(checkpoint.config.quantization_config);
   for (const [path, linear] of model.namedModules()) {
-    const scheme = bestMatch(path, linear, groups);
-    if (!(linear instanceof Linear) || !scheme?.weights || matchesAny(ignore, path, linear)) continue;
+    const scheme = schemes.get(linear);
+    if (!(linear instanceof Linear) || !scheme?.weights) continue;
     modules.set(path, { path, linear, format: formatOf(scheme, path), args: scheme.weights });
   }
   return modules;
@@ -58,5 +57,11 @@ function compressedSource({ path, linear, format, args }: CompressedModule, chec
     const tensors = await Promise.all(names.map(async (name) => [name, await checkpoint.read(name)] as const));
     return format.decompress(path, new Map<string, Tensor>(tensors), args);
   };
-  return { name: `${path}.weight`, dtype: "F32", shape, read };
+  return { name: `${path}.weight`, dtype: denseDType(path, checkpoint), shape, read };
+}
+
+/** The dtype that a compressed weight had: its scale's, or, where scales are stored in 8 bits, what readers decode to. */
+function denseDType(path: string, checkpoint: Checkpoint): FloatDType {
+  const scale = checkpoint.tensors.get(`${path}.weight_scale`)?.dtype;
+  return scale && isFloatDType(scale) ? scale : "BF16";
 }

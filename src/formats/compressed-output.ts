@@ -4,8 +4,8 @@ import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import type { QuantizedWeight } from "../schemes/quantize.ts";
-import type { QuantizationScheme } from "../schemes/scheme.ts";
-import { fromFloat32 } from "../tensor/convert.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
+import { fromFloat32, isFloatDType } from "../tensor/convert.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { describeQuantization } from "./describe-quantization.ts";
 import { type OutputPlan, type Precision, planOutput, savedDType } from "./output-plan.ts";
@@ -16,7 +16,7 @@ export interface CompressedOutputOptions {
   readonly folder: string;
   readonly model: Module;
   readonly checkpoint: Checkpoint;
-  readonly schemes: ReadonlyMap<Linear, QuantizationScheme>;
+  readonly quantization: ModelQuantization;
   readonly precision?: Precision;
   readonly maxShardSize?: number;
   readonly overwrite?: boolean;
@@ -26,6 +26,8 @@ export interface CompressedOutputOptions {
 export interface CompressedWeights {
   readonly quantized: ReadonlyMap<Linear, QuantizedWeight>;
   readonly weights: ReadonlyMap<Linear, Tensor<"F32">>;
+  /** Tensors beside weights, such as `input_scale`, by name below the module; floats are saved in the planned dtype. */
+  readonly tensors: ReadonlyMap<Module, ReadonlyMap<string, Tensor>>;
 }
 
 /** Files of a checkpoint beside weights and configuration that go along with it. */
@@ -44,8 +46,8 @@ export class CompressedOutput {
 
   /** @throws CheckpointError for a folder that exists, unless `overwrite` */
   static async open(options: CompressedOutputOptions): Promise<CompressedOutput> {
-    const { model, checkpoint, schemes, precision, folder, maxShardSize, overwrite } = options;
-    const plan = planOutput(model, checkpoint, schemes, precision);
+    const { model, checkpoint, quantization, precision, folder, maxShardSize, overwrite } = options;
+    const plan = planOutput(model, checkpoint, quantization, precision);
     return new CompressedOutput(
       options,
       plan,
@@ -54,11 +56,21 @@ export class CompressedOutput {
   }
 
   /** Writes the tensors of compressed modules. */
-  async write({ quantized, weights }: CompressedWeights): Promise<void> {
+  async write({ quantized, weights, tensors }: CompressedWeights): Promise<void> {
     for (const [module, weight] of quantized) {
       const place = this.plan.quantized.get(module);
       if (place)
         for (const [name, tensor] of place.format.compress(place.path, weight)) await this.output.write(name, tensor);
+    }
+    for (const [module, fields] of tensors) {
+      for (const [field, spec] of this.plan.activations.get(module) ?? []) {
+        const tensor = fields.get(field);
+        if (tensor)
+          await this.output.write(
+            spec.name,
+            isFloatDType(spec.dtype) ? fromFloat32(tensor as Tensor<"F32">, spec.dtype) : tensor,
+          );
+      }
     }
     for (const [module, weight] of weights) {
       for (const [name, parameter] of this.plan.dense)
@@ -71,7 +83,8 @@ export class CompressedOutput {
     const { checkpoint, precision = "auto" } = this.options;
     for (const [name, parameter] of this.plan.dense) {
       if (this.#written.has(name)) continue;
-      if (parameter.source?.dtype === savedDType(parameter, precision)) await this.output.copyTensor(name, checkpoint);
+      if (checkpoint.tensors.get(name)?.dtype === savedDType(parameter, precision))
+        await this.output.copyTensor(name, checkpoint);
       else await this.#writeDense(name, parameter, await parameter.load());
     }
     for (const name of this.plan.surplus) await this.output.copyTensor(name, checkpoint);
@@ -94,11 +107,12 @@ export class CompressedOutput {
 
   /** The source's config.json with what the compression changed. */
   #config(): Record<string, unknown> {
-    const { checkpoint, model, schemes, precision = "auto" } = this.options;
+    const { checkpoint, model, quantization, precision = "auto" } = this.options;
     const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
-    const quantization = schemes.size > 0 ? { quantization_config: describeQuantization(model, schemes) } : {};
-    return { ...checkpoint.config, ...dtype, ...tie, ...quantization };
+    const quantizes = quantization.schemes.size > 0 || quantization.kvCacheScheme !== null;
+    const quantization_config = quantizes ? describeQuantization(model, quantization) : undefined;
+    return { ...checkpoint.config, ...dtype, ...tie, quantization_config };
   }
 }
 

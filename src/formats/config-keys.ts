@@ -29,15 +29,22 @@ const SCHEME_KEYS: Keys<QuantizationScheme> = {
   weights: "weights",
 };
 
+/** Parses arguments as config.json spells them. */
+export const argsJsonSchema: z.ZodType<QuantizationArgs> = z.preprocess(renameFrom(ARGS_KEYS), argsSchema);
+
 /** Parses a value of `config_groups` as config.json spells it; a key that other readers refuse is an error. */
 export const schemeJsonSchema: z.ZodType<QuantizationScheme> = z.preprocess(
   renameFrom(SCHEME_KEYS),
-  schemeSchemaWith(z.preprocess(renameFrom(ARGS_KEYS), argsSchema)),
+  schemeSchemaWith(argsJsonSchema),
 );
+
+/** Arguments with every key that the reference writes; null for none. */
+export function argsToJson(args: QuantizationArgs | null): Record<string, unknown> | null {
+  return args && toJson(args, ARGS_KEYS);
+}
 
 /** A value of `config_groups`, with every key that the reference writes. */
 export function schemeToJson(scheme: QuantizationScheme): Record<string, unknown> {
-  const argsToJson = (args: QuantizationArgs | null) => args && toJson(args, ARGS_KEYS);
   const { weights, inputActivations, outputActivations } = scheme;
   return toJson(
     {

@@ -1,20 +1,27 @@
-import type { Linear } from "../nn/linear.ts";
+import { Attend } from "../nn/attend.ts";
 import type { Module } from "../nn/module.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { writeQuantizationConfig } from "./quantization-config.ts";
 
 /**
  * The `quantization_config` of a model: the distinct schemes in order of first use, and by full name every module that is
- * of the same class as a quantized one and has no scheme.
+ * of the same class as a quantized one and has no scheme. Where attention is quantized, so is the cache.
  */
 export function describeQuantization(
   model: Module,
-  schemes: ReadonlyMap<Linear, QuantizationScheme>,
+  { schemes, kvCacheScheme }: ModelQuantization,
 ): Record<string, unknown> {
   const modules = model.namedModules();
-  const quantized = modules.filter(([, module]) => schemes.has(module as Linear));
-  const groups = new Set(quantized.map(([, module]) => schemes.get(module as Linear) as QuantizationScheme));
-  const classes = new Set(quantized.map(([, module]) => module.constructor));
-  const ignore = modules.filter(([, module]) => classes.has(module.constructor) && !schemes.has(module as Linear));
-  return writeQuantizationConfig({ groups: [...groups], ignore: ignore.map(([path]) => path) });
+  const quantized = modules.filter(([, module]) => schemes.has(module));
+  const groups = new Set(quantized.map(([, module]) => schemes.get(module) as QuantizationScheme));
+  const classes = new Set(quantized.map(([, module]) => module.constructor).filter((type) => type !== Attend));
+  const ignore = modules.filter(([, module]) => classes.has(module.constructor) && !schemes.has(module));
+  const attention = quantized.find(([, module]) => module instanceof Attend);
+  const cache = kvCacheScheme ?? (attention && schemes.get(attention[1])?.inputActivations) ?? null;
+  return writeQuantizationConfig({
+    groups: [...groups],
+    ignore: ignore.map(([path]) => path),
+    kvCacheScheme: cache,
+  });
 }

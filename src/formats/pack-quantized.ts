@@ -21,7 +21,7 @@ export const packQuantized: Format = {
   },
   compress(name, { codes, scale, zeroPoint, args }) {
     const tensors = new Map<string, Tensor>([
-      [`${name}.weight_packed`, packMatrix(codes, args.numBits)],
+      [`${name}.weight_packed`, packMatrix(codes as Tensor<"I8">, args.numBits)],
       [`${name}.weight_scale`, scale],
       [`${name}.weight_shape`, new Tensor("I64", [2], BigInt64Array.from(codes.shape, BigInt))],
     ]);

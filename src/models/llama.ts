@@ -1,12 +1,13 @@
 import { z } from "zod";
 import type { Node } from "../fx/node.ts";
+import { Attend } from "../nn/attend.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { RMSNorm } from "../nn/norm.ts";
 import { ropeParameters } from "../nn/rope-config.ts";
 import { RotaryEmbedding } from "../nn/rotary.ts";
 import { add, mul, silu } from "../ops/arithmetic.ts";
-import { attention, causalMask, onesLike, positionIds } from "../ops/attention.ts";
+import { causalMask, onesLike, positionIds } from "../ops/attention.ts";
 import { rotate } from "../ops/rotary.ts";
 import { CausalLM } from "./causal-lm.ts";
 import { count } from "./config.ts";
@@ -97,14 +98,19 @@ export class LlamaAttention extends Module<LlamaConfig> {
   readonly k_proj = this.projection(this.config.hidden_size, this.config.num_key_value_heads * this.config.head_dim);
   readonly v_proj = this.projection(this.config.hidden_size, this.config.num_key_value_heads * this.config.head_dim);
   readonly o_proj = this.projection(this.config.num_attention_heads * this.config.head_dim, this.config.hidden_size);
+  readonly attend = new Attend({
+    heads: this.config.num_attention_heads,
+    kvHeads: this.config.num_key_value_heads,
+    scale: this.config.head_dim ** -0.5,
+  });
 
   forward(x: Node, mask: Node, rotaryTable: Node): Node {
-    const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim } = this.config;
+    const { heads, kvHeads } = this.attend.config;
     const [cos, sin] = rotaryTable;
     const q = rotate(this.q_proj.call(x), cos, sin, { heads }); // [batch, seq, heads · head_dim]
     const k = rotate(this.k_proj.call(x), cos, sin, { heads: kvHeads });
     const v = this.v_proj.call(x);
-    return this.o_proj.call(attention(q, k, v, mask, { heads, kvHeads, scale: head_dim ** -0.5 }));
+    return this.o_proj.call(this.attend.call(q, k, v, mask));
   }
 
   protected projection(inFeatures: number, outFeatures: number): Linear {

@@ -1,16 +1,16 @@
 import { ShapeError } from "../errors.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
-import type { FloatDType } from "../tensor/dtype.ts";
-import { roundHalfToEven } from "../tensor/rounding.ts";
+import type { DataOf, FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { integerRange, type QuantizationArgs } from "./arguments.ts";
+import type { QuantizationArgs } from "./arguments.ts";
+import { type CodeDType, type CodeType, codeTypeOf } from "./code-type.ts";
 import type { QParams } from "./qparams.ts";
 import { forEachRun, type Tiling, tilingOf } from "./tiling.ts";
 
-/** A weight as integer codes: element ≈ (code − zeroPoint) · scale. */
+/** A weight as codes: element ≈ (number of the code − zeroPoint) · scale / globalScale. */
 export interface QuantizedWeight extends QParams {
-  /** One signed code for each element, whatever the bits; shape [out, in]. */
-  readonly codes: Tensor<"I8">;
+  /** One code for each element, whatever the bits; shape [out, in]. */
+  readonly codes: Tensor<CodeDType>;
   readonly args: QuantizationArgs;
 }
 
@@ -28,58 +28,77 @@ export function quantizeWeight(
   where = "weight",
 ): QuantizedWeight {
   const tiling = tilingOf(args, weight.shape, where);
-  const codes = Tensor.zeros("I8", weight.shape);
-  const dtype = weight.dtype === qparams.scale.dtype ? weight.dtype : "F32";
-  forEachScaledRun(tiling, weight.shape, qparams, where, quantizer(toFloat32(weight).data, codes.data, args, dtype));
+  const type = codeTypeOf(args);
+  const codes = Tensor.zeros(type.dtype, weight.shape);
+  const dtype = weight.dtype === qparams.scale.dtype && !qparams.globalScale ? weight.dtype : "F32";
+  const kernel = quantizer(toFloat32(weight).data, codes.data, type, dtype, tiling.columns);
+  forEachScaledRun(tiling, weight.shape, qparams, where, kernel);
   return { ...qparams, codes, args };
 }
 
-/** The weight that the codes stand for, each operation rounded to the scale's dtype. */
+/** The weight that the codes stand for, each operation rounded to the scale's dtype (to F32 with a global scale). */
 export function dequantizeWeight(quantized: QuantizedWeight, where = "weight"): Tensor<"F32"> {
-  const { codes, args, scale } = quantized;
+  const { codes, args, scale, globalScale } = quantized;
   const weight = Tensor.zeros("F32", codes.shape);
   const tiling = tilingOf(args, codes.shape, where);
-  forEachScaledRun(tiling, codes.shape, quantized, where, dequantizer(codes.data, weight.data, scale.dtype));
+  const bytes = new Uint8Array(codes.data.buffer, codes.data.byteOffset, codes.data.length);
+  const dtype = globalScale ? "F32" : scale.dtype;
+  forEachScaledRun(tiling, codes.shape, quantized, where, dequantizer(bytes, weight.data, codeTypeOf(args), dtype));
   return weight;
 }
 
 function forEachScaledRun(
   tiling: Tiling,
   shape: readonly number[],
-  { scale, zeroPoint }: QParams,
+  { scale, zeroPoint, globalScale }: QParams,
   where: string,
   kernel: RunKernel,
 ): void {
   for (const tensor of zeroPoint ? [scale, zeroPoint] : [scale]) expectShape(tensor, tiling.scaleShape, where);
-  const scales = toFloat32(scale).data;
+  const stored = toFloat32(scale).data;
+  const scales = globalScale ? stored.map((local) => local / globalScale.data[0]) : stored;
   const zeroPoints = zeroPoint?.data ?? new Int8Array(scales.length);
   forEachRun(tiling, shape, (start, end, index) => kernel(start, end, scales[index], zeroPoints[index]));
 }
 
-function quantizer(weight: Float32Array, codes: Int8Array, args: QuantizationArgs, dtype: FloatDType): RunKernel {
-  const { min, max } = integerRange(args);
-  if (dtype === "F32") {
-    // Math.fround by name: the compiler turns it into float32 arithmetic, which it cannot for a rounder passed in.
-    return (start, end, scale, zeroPoint) => {
-      for (let i = start; i < end; i++) {
-        const value = Math.fround(Math.fround(weight[i] / scale) + zeroPoint);
-        codes[i] = roundHalfToEven(Math.min(Math.max(value, min), max));
-      }
-    };
-  }
-  const rd = rounder(dtype);
+/** Divides and clamps a run into a buffer, then rounds the buffer to codes: two plain loops, whatever the codes are. */
+function quantizer(
+  weight: Float32Array,
+  codes: DataOf<CodeDType>,
+  { min, max, encode }: CodeType,
+  dtype: FloatDType,
+  longest: number,
+): RunKernel {
+  const buffer = new Float32Array(longest);
+  const scaled = dtype === "F32" ? divideRun : divideRunIn(dtype);
   return (start, end, scale, zeroPoint) => {
-    for (let i = start; i < end; i++) {
-      const value = rd(rd(weight[i] / scale) + zeroPoint);
-      codes[i] = roundHalfToEven(Math.min(Math.max(value, min), max));
-    }
+    const values = buffer.subarray(0, end - start);
+    scaled(weight, start, scale, zeroPoint, values);
+    for (let i = 0; i < values.length; i++) values[i] = Math.min(Math.max(values[i], min), max);
+    encode(values, codes.subarray(start, end) as DataOf<CodeDType>);
   };
 }
 
-function dequantizer(codes: Int8Array, weight: Float32Array, dtype: FloatDType): RunKernel {
+/** x / scale + zeroPoint for the elements from `start` on. */
+type Divide = (weight: Float32Array, start: number, scale: number, zeroPoint: number, values: Float32Array) => void;
+
+const divideRun: Divide = (weight, start, scale, zeroPoint, values) => {
+  // Math.fround by name: the compiler turns it into float32 arithmetic, which it cannot for a rounder passed in.
+  for (let i = 0; i < values.length; i++) values[i] = Math.fround(weight[start + i] / scale) + zeroPoint;
+};
+
+function divideRunIn(dtype: FloatDType): Divide {
+  const rd = rounder(dtype);
+  return (weight, start, scale, zeroPoint, values) => {
+    for (let i = 0; i < values.length; i++) values[i] = rd(rd(weight[start + i] / scale) + zeroPoint);
+  };
+}
+
+function dequantizer(codes: Uint8Array, weight: Float32Array, { values }: CodeType, dtype: FloatDType): RunKernel {
   const rd = rounder(dtype);
   return (start, end, scale, zeroPoint) => {
-    for (let i = start; i < end; i++) weight[i] = rd((codes[i] - zeroPoint) * scale); // the difference is exact
+    // the difference is exact
+    for (let i = start; i < end; i++) weight[i] = rd((values[codes[i]] - zeroPoint) * scale);
   };
 }
 

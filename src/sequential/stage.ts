@@ -14,6 +14,8 @@ import type { Weights } from "./weights.ts";
 export interface CompressedModules {
   readonly quantized: ReadonlyMap<Linear, QuantizedWeight>;
   readonly weights: ReadonlyMap<Linear, Tensor<"F32">>;
+  /** Further tensors of a module, by name below it. */
+  readonly tensors: ReadonlyMap<Module, ReadonlyMap<string, Tensor>>;
 }
 
 /** What the taps of all modifiers have seen and no modifier has taken yet. */
@@ -39,9 +41,8 @@ export class Statistics {
 
 /** A new total: the old ones may be shared with other taps on the same value. */
 function merge(tap: Tap, before: Statistic, seen: Statistic): Statistic {
-  const value = new Tensor("F32", before.value.shape, before.value.data.slice());
-  tap.reduce.merge(value, seen.value);
-  return { value, sequences: before.sequences + seen.sequences };
+  const copy = new Tensor("F32", before.value.shape, before.value.data.slice());
+  return { value: tap.reduce.merge(copy, seen.value), sequences: before.sequences + seen.sequences };
 }
 
 /** What a stage works with. */
@@ -58,6 +59,7 @@ export interface StageContext {
 export class Stage implements CompressionStage, CompressedModules {
   readonly quantized = new Map<Linear, QuantizedWeight>();
   readonly weights = new Map<Linear, Tensor<"F32">>();
+  readonly tensors = new Map<Module, ReadonlyMap<string, Tensor>>();
 
   constructor(
     readonly modules: readonly (readonly [string, Module])[],
@@ -84,6 +86,10 @@ export class Stage implements CompressionStage, CompressedModules {
   setQuantized(module: Linear, quantized: QuantizedWeight, { propagate } = { propagate: true }): void {
     this.quantized.set(module, quantized);
     if (propagate) this.context.weights.replace(module.weight, dequantizeWeight(quantized));
+  }
+
+  setTensors(module: Module, tensors: ReadonlyMap<string, Tensor>): void {
+    this.tensors.set(module, tensors);
   }
 
   report(report: ModuleReport): void {

@@ -24,17 +24,22 @@ export class TapRecorder {
 
   /** Hooks the tapped modules, so that tracing them records the taps. Remove the handle after the trace. */
   attach(): HookHandle {
-    const handles = this.taps.map((tap) =>
-      tap.module.registerForwardPreHook((_, [value]) => {
-        this.#record(tap, value as Node);
-        return undefined;
-      }),
-    );
+    const handles = this.taps.map((tap) => this.#attachTo(tap));
     return {
       remove() {
         for (const handle of handles) handle.remove();
       },
     };
+  }
+
+  #attachTo(tap: Tap): HookHandle {
+    const { module, value = 0 } = tap;
+    const record = (observed: unknown) => {
+      this.#record(tap, observed as Node);
+      return undefined;
+    };
+    if (value === "output") return module.registerForwardHook((_, __, output) => record(output));
+    return module.registerForwardPreHook((_, args) => record(args[value]));
   }
 
   /** The recorded reductions by output name. */
@@ -47,8 +52,8 @@ export class TapRecorder {
     for (const [name, { reduce }] of this.#outputs) {
       const batch = results[name] as Tensor<"F32">;
       const total = this.#totals.get(name);
-      if (total) reduce.merge(total.value, batch);
-      this.#totals.set(name, { value: total?.value ?? batch, sequences: (total?.sequences ?? 0) + sequences });
+      const value = total ? reduce.merge(total.value, batch) : batch;
+      this.#totals.set(name, { value, sequences: (total?.sequences ?? 0) + sequences });
     }
   }
 
@@ -61,7 +66,9 @@ export class TapRecorder {
   }
 
   #record(tap: Tap, value: Node): void {
-    const known = [...this.#outputs.values()].find((output) => output.value === value && output.reduce === tap.reduce);
+    const known = [...this.#outputs.values()].find(
+      (output) => output.value === value && output.reduce.name === tap.reduce.name,
+    );
     if (known) known.taps.add(tap);
     else {
       const result = tap.reduce.apply(value);

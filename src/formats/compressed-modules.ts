@@ -1,0 +1,50 @@
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { Attend } from "../nn/attend.ts";
+import { bestMatch } from "../nn/best-match.ts";
+import { Linear } from "../nn/linear.ts";
+import { matchesAny } from "../nn/match.ts";
+import type { Module } from "../nn/module.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
+import type { QuantizationScheme } from "../schemes/scheme.ts";
+import { readQuantizationConfig } from "./quantization-config.ts";
+
+/** What a checkpoint's `quantization_config` says is quantized in a model. */
+export function checkpointQuantization(model: Module, checkpoint: Checkpoint): ModelQuantization {
+  const schemes = new Map<Module, QuantizationScheme>();
+  if (checkpoint.config.quantization_config === undefined) return { schemes, kvCacheScheme: null };
+  const { groups, ignore, kvCacheScheme } = readQuantizationConfig(checkpoint.config.quantization_config);
+  for (const [path, module] of model.namedModules()) {
+    const scheme = bestMatch(path, module, groups);
+    if (!scheme || matchesAny(ignore, path, module)) continue;
+    const target = module instanceof Linear ? module : attendOf(module);
+    if (target && (module instanceof Linear || !scheme.weights)) schemes.set(target, scheme);
+  }
+  return { schemes, kvCacheScheme };
+}
+
+/** Names of all tensors of a checkpoint that belong to quantized modules, other than biases. */
+export function compressedTensorNames(model: Module, checkpoint: Checkpoint): string[] {
+  const { schemes, kvCacheScheme } = checkpointQuantization(model, checkpoint);
+  const owners = new Set<string>();
+  for (const [path, module] of model.namedModules()) {
+    if (schemes.has(module) || (kvCacheScheme && module instanceof Attend))
+      owners.add(ownerOf(model, path, module).path);
+  }
+  return [...checkpoint.tensors.keys()].filter((name) => {
+    const field = /\.(?:weight|input|output|[qkv])(?:[._][a-z_]+)?$|\.(?:compressed|bitmask|shape)$/.exec(name);
+    return field !== null && owners.has(name.slice(0, field.index));
+  });
+}
+
+/** The module under whose name a checkpoint has a module's tensors: for {@link Attend} the attention that it is a part of. */
+export function ownerOf(model: Module, path: string, module: Module): { path: string; module: Module } {
+  if (!(module instanceof Attend)) return { path, module };
+  const parent = path.slice(0, path.lastIndexOf("."));
+  const found = model.namedModules().find(([name]) => name === parent);
+  return { path: parent, module: found?.[1] ?? model };
+}
+
+/** The part of an attention module whose inputs a scheme on it quantizes. */
+export function attendOf(module: Module): Attend | undefined {
+  return [...module.namedChildren()].map(([, child]) => child).find((child) => child instanceof Attend);
+}
