@@ -5,6 +5,7 @@ import {
   quantizeLocal,
   quantizeStatic,
   quantizeStaticShifted,
+  rangeErrors,
 } from "../src/ops/fake-quantize.ts";
 import { sequenceRange, squareSum } from "../src/ops/statistics.ts";
 
@@ -33,6 +34,8 @@ export const quantizationCases: Readonly<Record<string, (...inputs: Node[]) => N
   quantize_static_shifted: (x, scale, zeroPoint) =>
     quantizeStaticShifted(x, scale, zeroPoint, rounding({ symmetric: false })),
   "quantize_static.heads": (x, scale) => quantizeStatic(x, scale, rounding({ float: true, heads: 2 })),
+  range_errors: (x) =>
+    rangeErrors(x, { ...rounding({ numBits: 4, symmetric: false }), expand: 1.5, factors: [1, 0.8, 0.6], norm: 2.4 }),
   square_sum: squareSum,
   sequence_range: (x) => sequenceRange(x, { groups: 4 }),
   "sequence_range.one": (x) => sequenceRange(x, { groups: 1 }),

@@ -21,8 +21,11 @@ const EXACT = 2e-6;
  */
 const ONE_CODE_APART = 2e-2;
 
-/** What is compared of each recipe: does calibration find scales, which the last bits of products decide? */
-const RECIPES: Readonly<Record<string, { calibrates?: boolean; tolerance?: number }>> = {
+/**
+ * What is compared of each recipe: does calibration find scales, which the last bits of products decide, and how near are
+ * they? Of two ranges with almost the same error, a search may take either.
+ */
+const RECIPES: Readonly<Record<string, { calibrates?: boolean; scaleTolerance?: number; tolerance?: number }>> = {
   "rtn-w4a16": {},
   "rtn-w4a16_asym": {},
   "rtn-w8a16": {},
@@ -33,6 +36,7 @@ const RECIPES: Readonly<Record<string, { calibrates?: boolean; tolerance?: numbe
   "rtn-w4a8": { tolerance: ONE_CODE_APART },
   "rtn-w4afp8": { tolerance: ONE_CODE_APART },
   "rtn-w8a8-static": { calibrates: true },
+  "rtn-w8a8-mse": { calibrates: true, scaleTolerance: 2e-4, tolerance: ONE_CODE_APART },
   "rtn-fp8": { calibrates: true },
   "rtn-fp8_dynamic": { tolerance: ONE_CODE_APART },
   "rtn-fp8_block": {},
@@ -56,7 +60,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-describe.each(Object.entries(RECIPES))("%s", (name, { calibrates, tolerance = EXACT }) => {
+describe.each(Object.entries(RECIPES))("%s", (name, { calibrates, scaleTolerance = 2e-6, tolerance = EXACT }) => {
   const reference = join(FIXTURES, name);
   let output: string;
 
@@ -75,7 +79,7 @@ describe.each(Object.entries(RECIPES))("%s", (name, { calibrates, tolerance = EX
     expect([...ours.keys()]).toEqual([...theirs.keys()]);
     for (const [tensor, expected] of theirs) {
       const found = ours.get(tensor);
-      if (CALIBRATED_SCALE.test(tensor)) expect(found).toBeAllClose(expected, { rtol: 2e-6, atol: 0 });
+      if (CALIBRATED_SCALE.test(tensor)) expect(found).toBeAllClose(expected, { rtol: scaleTolerance, atol: 0 });
       else expect(found, tensor).toEqual(expected);
     }
   });

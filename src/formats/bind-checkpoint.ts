@@ -2,7 +2,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { bindParameters } from "../nn/bind.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
-import type { ParameterSource } from "../nn/parameter.ts";
+import type { Parameter, ParameterSource } from "../nn/parameter.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { isFloatDType } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
@@ -10,6 +10,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { checkpointQuantization } from "./compressed-modules.ts";
 import type { Format } from "./format.ts";
 import { formatOf } from "./registry.ts";
+import { decodeSparse, type SparseFormatName, sparseTensorNames } from "./sparse.ts";
 
 /**
  * Gives every parameter of the model its place in a checkpoint, dense or compressed: a compressed weight is decompressed
@@ -19,9 +20,11 @@ import { formatOf } from "./registry.ts";
  */
 export function bindCheckpoint(model: Module, checkpoint: Checkpoint): void {
   const compressed = compressedModules(model, checkpoint);
+  const { sparsity } = checkpointQuantization(model, checkpoint);
+  const stored = new StoredTensors(checkpoint, sparsity, new Map(model.namedParameters()));
   bindParameters(model, checkpoint, (name) => {
     const module = compressed.get(name.replace(/\.weight$/, ""));
-    return module && name.endsWith(".weight") ? compressedSource(module, checkpoint) : denseSource(name, checkpoint);
+    return module && name.endsWith(".weight") ? compressedSource(module, stored) : stored.source(name);
   });
 }
 
@@ -45,19 +48,48 @@ export function compressedModules(model: Module, checkpoint: Checkpoint): Map<st
   return modules;
 }
 
-function denseSource(name: string, checkpoint: Checkpoint): ParameterSource | undefined {
-  const info = checkpoint.tensors.get(name);
-  return info && { name, dtype: info.dtype, shape: info.shape, read: () => checkpoint.read(name) };
-}
-
-function compressedSource({ path, linear, format, args }: CompressedModule, checkpoint: Checkpoint): ParameterSource {
+function compressedSource({ path, linear, format, args }: CompressedModule, stored: StoredTensors): ParameterSource {
   const { shape } = linear.weight;
   const read = async () => {
-    const names = format.tensors(path, shape, "F32", args).map(({ name }) => name);
-    const tensors = await Promise.all(names.map(async (name) => [name, await checkpoint.read(name)] as const));
+    const announced = format.tensors(path, shape, "F32", args).map(({ name }) => name);
+    const older = (format.optional?.(path) ?? []).filter((name) => stored.checkpoint.tensors.has(name));
+    const names = [...announced, ...older];
+    const tensors = await Promise.all(names.map(async (name) => [name, await stored.read(name)] as const));
     return format.decompress(path, new Map<string, Tensor>(tensors), args);
   };
-  return { name: `${path}.weight`, dtype: denseDType(path, checkpoint), shape, read };
+  return { name: `${path}.weight`, dtype: denseDType(path, stored.checkpoint), shape, read };
+}
+
+/** The tensors of a checkpoint as they were before they were pruned into a sparse format, if they were. */
+class StoredTensors {
+  constructor(
+    readonly checkpoint: Checkpoint,
+    private readonly sparsity: SparseFormatName | null,
+    private readonly parameters: ReadonlyMap<string, Parameter>,
+  ) {}
+
+  /** Where the tensor of this name lies; undefined if the checkpoint has none. */
+  source(name: string): ParameterSource | undefined {
+    const { tensors } = this.checkpoint;
+    const info = tensors.get(name);
+    if (info) return { name, dtype: info.dtype, shape: info.shape, read: () => this.checkpoint.read(name) };
+    const shape = this.parameters.get(name)?.shape;
+    if (!this.sparsity || !shape || !name.endsWith(".weight")) return undefined;
+    const compressed = tensors.get(sparseTensorNames(this.sparsity, moduleOf(name)).compressed);
+    return compressed && { name, dtype: compressed.dtype, shape, read: () => this.read(name) };
+  }
+
+  async read(name: string): Promise<Tensor> {
+    const shape = this.parameters.get(name)?.shape;
+    if (!this.sparsity || !shape || this.checkpoint.tensors.has(name)) return this.checkpoint.read(name);
+    const names = Object.values(sparseTensorNames(this.sparsity, moduleOf(name)));
+    const read = names.map(async (part) => [part, await this.checkpoint.read(part)] as const);
+    return decodeSparse(this.sparsity, moduleOf(name), new Map(await Promise.all(read)), shape);
+  }
+}
+
+function moduleOf(weight: string): string {
+  return weight.replace(/\.weight$/, "");
 }
 
 /** The dtype that a compressed weight had: its scale's, or, where scales are stored in 8 bits, what readers decode to. */

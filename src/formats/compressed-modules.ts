@@ -7,27 +7,35 @@ import type { Module } from "../nn/module.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { readQuantizationConfig } from "./quantization-config.ts";
+import type { SparseFormatName } from "./sparse.ts";
 
-/** What a checkpoint's `quantization_config` says is quantized in a model. */
-export function checkpointQuantization(model: Module, checkpoint: Checkpoint): ModelQuantization {
+/** What a checkpoint's `quantization_config` says of a model. */
+export interface CheckpointQuantization extends ModelQuantization {
+  /** How pruned weights are stored; null for dense. */
+  readonly sparsity: SparseFormatName | null;
+}
+
+/** What is quantized in a model, and how, by the `quantization_config` of a checkpoint. */
+export function checkpointQuantization(model: Module, checkpoint: Checkpoint): CheckpointQuantization {
   const schemes = new Map<Module, QuantizationScheme>();
-  if (checkpoint.config.quantization_config === undefined) return { schemes, kvCacheScheme: null };
-  const { groups, ignore, kvCacheScheme } = readQuantizationConfig(checkpoint.config.quantization_config);
+  if (checkpoint.config.quantization_config === undefined) return { schemes, kvCacheScheme: null, sparsity: null };
+  const { groups, ignore, kvCacheScheme, sparsity } = readQuantizationConfig(checkpoint.config.quantization_config);
   for (const [path, module] of model.namedModules()) {
     const scheme = bestMatch(path, module, groups);
     if (!scheme || matchesAny(ignore, path, module)) continue;
     const target = module instanceof Linear ? module : attendOf(module);
     if (target && (module instanceof Linear || !scheme.weights)) schemes.set(target, scheme);
   }
-  return { schemes, kvCacheScheme };
+  return { schemes, kvCacheScheme, sparsity };
 }
 
 /** Names of all tensors of a checkpoint that belong to quantized modules, other than biases. */
 export function compressedTensorNames(model: Module, checkpoint: Checkpoint): string[] {
-  const { schemes, kvCacheScheme } = checkpointQuantization(model, checkpoint);
+  const { schemes, kvCacheScheme, sparsity } = checkpointQuantization(model, checkpoint);
   const owners = new Set<string>();
   for (const [path, module] of model.namedModules()) {
-    if (schemes.has(module) || (kvCacheScheme && module instanceof Attend))
+    const isSparse = sparsity !== null && module instanceof Linear;
+    if (schemes.has(module) || isSparse || (kvCacheScheme && module instanceof Attend))
       owners.add(ownerOf(model, path, module).path);
   }
   return [...checkpoint.tensors.keys()].filter((name) => {

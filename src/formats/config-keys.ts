@@ -30,7 +30,10 @@ const SCHEME_KEYS: Keys<QuantizationScheme> = {
 };
 
 /** Parses arguments as config.json spells them. */
-export const argsJsonSchema: z.ZodType<QuantizationArgs> = z.preprocess(renameFrom(ARGS_KEYS), argsSchema);
+export const argsJsonSchema: z.ZodType<QuantizationArgs> = z.preprocess(
+  (value, context) => withKnownOrder(renameFrom(ARGS_KEYS)(value, context)),
+  argsSchema,
+);
 
 /** Parses a value of `config_groups` as config.json spells it; a key that other readers refuse is an error. */
 export const schemeJsonSchema: z.ZodType<QuantizationScheme> = z.preprocess(
@@ -59,6 +62,12 @@ export function schemeToJson(scheme: QuantizationScheme): Record<string, unknown
 
 function toJson<T extends object>(value: { [Field in keyof T]: unknown }, keys: Keys<T>): Record<string, unknown> {
   return Object.fromEntries(Object.entries<string>(keys).map(([field, key]) => [key, value[field as keyof T]]));
+}
+
+/** Older files say `group` where columns name their groups; a tensor beside the weight tells which. */
+function withKnownOrder(args: unknown): unknown {
+  if (typeof args !== "object" || args === null || !("actorder" in args)) return args;
+  return args.actorder === "group" || args.actorder === "dynamic" ? { ...args, actorder: "weight" } : args;
 }
 
 function renameFrom(keys: Readonly<Record<string, string>>) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { goldenTables } from "../../test/compressed-tensors.ts";
+import { goldenTables, readGolden } from "../../test/compressed-tensors.ts";
 import { memorylessMinmax } from "../observers/minmax.ts";
 import { completeArgs } from "../schemes/arguments-schema.ts";
 import { computeQParams } from "../schemes/qparams.ts";
@@ -55,6 +55,13 @@ test("the packing of older files is recognised, for weights and zero points alik
   );
   expect(Array.from(restored.codes.data.subarray(36 * columns))).toEqual(q[0]);
   expect(Array.from(restored.zeroPoint?.data ?? [])).toEqual(q[1]);
+});
+
+test("columns that name their groups, as in older files, are decoded as the reference decoded them", () => {
+  const tensors = readGolden("legacy-w4a16-g32-actorder-group");
+  const stored = new Map([...tensors].map(([key, tensor]) => [key.replace(/^out\./, "m."), tensor]));
+  const args = completeArgs({ numBits: 4, groupSize: 32 });
+  expect(packQuantized.decompress("m", stored, args)).toEqual(tensors.get("ref.dequant"));
 });
 
 test.each<[string, Tensor | undefined, string]>([

@@ -34,6 +34,7 @@ test("keys that older files lack get their defaults", () => {
     groups: [completeScheme({ targets: ["Linear"], weights: { numBits: 4, groupSize: 32 }, format: "pack-quantized" })],
     ignore: [],
     kvCacheScheme: null,
+    sparsity: null,
   });
 });
 
@@ -53,6 +54,14 @@ test("groups of unequal formats make the whole mixed-precision", () => {
   });
 });
 
+test("an older checkpoint may be sparse and have no groups, and may order columns by groups", () => {
+  const sparse = { quant_method: "compressed-tensors", sparsity_config: { format: "sparse-24-bitmask" } };
+  expect(readQuantizationConfig(sparse)).toMatchObject({ groups: [], sparsity: "sparse-24-bitmask" });
+  const weights = { ...W4, actorder: "group" };
+  const ordered = { quant_method: "compressed-tensors", config_groups: { group_0: { targets: ["Linear"], weights } } };
+  expect(readQuantizationConfig(ordered).groups[0].weights?.actorder).toBe("weight");
+});
+
 const WHERE = "config.json: quantization_config";
 const W4 = { num_bits: 4, group_size: 128 };
 
@@ -61,7 +70,7 @@ test.each<[string, object, string]>([
   [
     "no groups",
     { config_groups: undefined },
-    `${WHERE}.config_groups: Invalid input: expected record, received undefined.`,
+    `${WHERE}: neither config_groups nor sparsity_config, expected one of them.`,
   ],
   [
     "an unknown key in arguments",
@@ -102,9 +111,9 @@ test.each<[string, object, string]>([
     `${WHERE}.transform_config.config_groups: transforms are not supported, expected none.`,
   ],
   [
-    "a sparse format",
-    { sparsity_config: { format: "sparse-24-bitmask" } },
-    `${WHERE}.sparsity_config.format: sparse formats are not supported, expected dense.`,
+    "a sparse format that readers lack",
+    { sparsity_config: { format: "marlin-24" } },
+    `${WHERE}.sparsity_config.format: Invalid option: expected one of "dense"|"sparse-bitmask"|"sparse-24-bitmask".`,
   ],
 ])("a config with %s is refused", (_, fields, message) => {
   const json = { quant_method: "compressed-tensors", config_groups: {}, ...fields };

@@ -5,16 +5,9 @@ import { Attend, type AttentionState } from "../nn/attend.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { Parameter } from "../nn/parameter.ts";
-import {
-  type ActivationRounding,
-  quantizeDynamic,
-  quantizeLocal,
-  quantizeStatic,
-  quantizeStaticShifted,
-} from "../ops/fake-quantize.ts";
+import { quantizeDynamic, quantizeLocal, quantizeStatic, quantizeStaticShifted } from "../ops/fake-quantize.ts";
 import { activationTensors } from "../schemes/activation.ts";
-import { isMicroscaling } from "../schemes/arguments.ts";
-import { type QuantizedValue, quantizedValues } from "../schemes/quantized-values.ts";
+import { type QuantizedValue, quantizedValues, roundingOf } from "../schemes/quantized-values.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { checkpointQuantization, ownerOf } from "./compressed-modules.ts";
@@ -34,7 +27,7 @@ export function simulateActivations(model: Module, checkpoint: Checkpoint): void
     const values = quantizedValues(module, quantization);
     if (values.length === 0) continue;
     const owner = ownerOf(model, path, module).path;
-    const roundings = new Map(values.map((value) => [value.name, roundingOf(value, module, owner, checkpoint)]));
+    const roundings = new Map(values.map((value) => [value.name, simulate(value, module, owner, checkpoint)]));
     if (module instanceof Attend) {
       module.quantizeState = (state, which: AttentionState) => roundings.get(which)?.(state) ?? state;
     } else {
@@ -45,8 +38,8 @@ export function simulateActivations(model: Module, checkpoint: Checkpoint): void
   }
 }
 
-function roundingOf(value: QuantizedValue, module: Module, owner: string, checkpoint: Checkpoint): Rounding {
-  const attrs = { ...describe(value) };
+function simulate(value: QuantizedValue, module: Module, owner: string, checkpoint: Checkpoint): Rounding {
+  const attrs = { ...roundingOf(value) };
   const tensors = activationTensors(value, owner).map(({ field, shape }) => {
     const parameter = boundParameter(`${owner}.${field}`, shape, checkpoint);
     Object.assign(module, { [field]: parameter }); // a field, so that a trace finds it
@@ -56,19 +49,6 @@ function roundingOf(value: QuantizedValue, module: Module, owner: string, checkp
   if (!first) return (x) => quantizeDynamic(x, attrs);
   if (value.args.dynamic === "local") return (x) => quantizeLocal(x, first, attrs);
   return second ? (x) => quantizeStaticShifted(x, first, second, attrs) : (x) => quantizeStatic(x, first, attrs);
-}
-
-function describe({ args, heads }: QuantizedValue): ActivationRounding {
-  const { type, numBits, symmetric, strategy } = args;
-  return {
-    float: type === "float",
-    numBits,
-    symmetric,
-    groupSize: args.groupSize,
-    heads: strategy === "attn_head" ? heads : 1,
-    acrossTokens: strategy === "tensor",
-    microscaling: isMicroscaling(args),
-  };
 }
 
 function boundParameter(name: string, shape: readonly number[], checkpoint: Checkpoint): Parameter {

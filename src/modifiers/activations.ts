@@ -1,5 +1,6 @@
 import { CompressionError } from "../errors.ts";
 import type { Module } from "../nn/module.ts";
+import { chooseRanges } from "../observers/combine.ts";
 import { type ObserverRegistry, resolveActivationObserver } from "../observers/registry.ts";
 import { activationTensors } from "../schemes/activation.ts";
 import { computeQParams, globalScaleOf, largestMagnitudes } from "../schemes/qparams.ts";
@@ -8,10 +9,11 @@ import {
   type ModelQuantization,
   type QuantizedValue,
   quantizedValues,
+  roundingOf,
 } from "../schemes/quantized-values.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressionStage } from "./modifier.ts";
-import { rangeOfSequences, type Statistic, type Tap } from "./tap.ts";
+import { rangeOfSequences, type Statistic, searchOfSequences, type Tap } from "./tap.ts";
 
 /**
  * Finds the scales of inputs, outputs, keys and values that are stored with a checkpoint: every sequence of the calibration
@@ -28,7 +30,7 @@ export class ActivationCalibration {
   /** Minimum and maximum of every calibrated value of a module. */
   taps(module: Module): readonly Tap[] {
     const values = quantizedValues(module, this.quantization).filter(isCalibrated);
-    const taps = new Map(values.map((value) => [value, tapOf(module, value)]));
+    const taps = new Map(values.map((value) => [value, this.#tapOf(module, value)]));
     this.#taps.set(module, taps);
     return [...taps.values()];
   }
@@ -42,9 +44,19 @@ export class ActivationCalibration {
     }
   }
 
+  /** Ranges for each head where each has a scale, else of all columns. */
+  #tapOf(module: Module, value: QuantizedValue): Tap {
+    const rounding = roundingOf(value);
+    const search = resolveActivationObserver(value.args.observer, this.observers).search?.(value.args);
+    const reduce = search ? searchOfSequences(rounding, search) : rangeOfSequences(rounding.heads);
+    return { module, value: value.value, reduce };
+  }
+
   #tensorsOf(value: QuantizedValue, { value: observed }: Statistic, path: string): [string, Tensor][] {
     const { args } = value;
-    const range = resolveActivationObserver(args.observer, this.observers).combine(observed, args);
+    const observer = resolveActivationObserver(args.observer, this.observers);
+    const search = observer.search?.(args);
+    const range = observer.combine(search ? chooseRanges(observed, search) : observed, args);
     const found = args.dynamic === "local" ? {} : computeQParams(range, args, "F32");
     const globalScale = globalScaleOf(Math.max(...largestMagnitudes(range).data), "F32");
     const all = { ...found, globalScale };
@@ -53,12 +65,6 @@ export class ActivationCalibration {
       (all[kind as keyof typeof all] as Tensor).reshape(shape),
     ]);
   }
-}
-
-/** A scale for each head, for groups of columns below one global scale, or for all columns. */
-function tapOf(module: Module, { args, value, heads }: QuantizedValue): Tap {
-  const groups = args.strategy === "attn_head" ? heads : 1;
-  return { module, value, reduce: rangeOfSequences(groups) };
 }
 
 function expectSeen(stage: CompressionStage, tap: Tap, path: string): Statistic {

@@ -1,5 +1,7 @@
 import type { Node } from "../fx/node.ts";
 import type { Module } from "../nn/module.ts";
+import type { RangeSearch } from "../observers/observer.ts";
+import { type ActivationRounding, rangeErrors } from "../ops/fake-quantize.ts";
 import { gram } from "../ops/gram.ts";
 import { sequenceRange, squareSum } from "../ops/statistics.ts";
 import { concatenateRows } from "../tensor/concatenate.ts";
@@ -37,6 +39,22 @@ export function rangeOfSequences(groups: number): Reduction {
   return {
     name: `range_of_sequences_${groups}`,
     apply: (x) => sequenceRange(x, { groups }),
+    merge: (total, batch) => concatenateRows([total, batch]) as Tensor<"F32">,
+  };
+}
+
+/**
+ * Minimum and maximum of each sequence, expanded, and the rounding error in each range that a search tries:
+ * [sequences, 2 + factors, heads].
+ */
+export function searchOfSequences(
+  rounding: ActivationRounding,
+  { expand, factors, norm }: Pick<RangeSearch, "expand" | "factors" | "norm">,
+): Reduction {
+  const attrs = { ...rounding, expand, factors, norm };
+  return {
+    name: `search_of_sequences_${JSON.stringify(attrs)}`,
+    apply: (x) => rangeErrors(x, attrs),
     merge: (total, batch) => concatenateRows([total, batch]) as Tensor<"F32">,
   };
 }

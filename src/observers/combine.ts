@@ -3,6 +3,7 @@ import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { parseWith } from "../schemes/parse.ts";
 import type { Range } from "../schemes/qparams.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import type { RangeSearch } from "./observer.ts";
 
 /** Takes the next range of one scale into what the ones before gave; called for minima and maxima alike. */
 type Fold = (before: number, next: number, isMaximum: boolean) => number;
@@ -24,6 +25,41 @@ export function combineAveraging(observed: Tensor<"F32">, { observerKwargs }: Qu
   const { averaging_constant: weight } = parseWith(kwargs, observerKwargs, "observer_kwargs");
   const [kept, taken] = [Math.fround(1 - weight), Math.fround(weight)];
   return fold(observed, (before, next) => Math.fround(before * kept) + Math.fround(next * taken));
+}
+
+/**
+ * The best range of each sequence, among those that a search tried.
+ *
+ * @param observed - [sequences, 2 + factors, scales]: minima, maxima, and the rounding error for each factor of them
+ * @returns [sequences, 2, scales]
+ */
+export function chooseRanges(observed: Tensor<"F32">, { factors, patience }: RangeSearch): Tensor<"F32"> {
+  const [sequences, lines, scales] = observed.shape;
+  const chosen = Tensor.zeros("F32", [sequences, 2, scales]);
+  for (let sequence = 0; sequence < sequences; sequence++) {
+    const found = observed.data.subarray(sequence * lines * scales, (sequence + 1) * lines * scales);
+    for (const [scale, step] of bestSteps(found.subarray(2 * scales), scales, patience).entries()) {
+      const by = Math.fround(factors[step]);
+      for (const line of [0, 1])
+        chosen.data[(2 * sequence + line) * scales + scale] = found[line * scales + scale] * by;
+    }
+  }
+  return chosen;
+}
+
+/** The step with the smallest error of each scale, until `patience` steps in a row improve none. */
+function bestSteps(errors: Float32Array, scales: number, patience: number): Int32Array {
+  const [best, steps] = [new Float32Array(scales).fill(Number.POSITIVE_INFINITY), new Int32Array(scales)];
+  let withoutGain = 0;
+  for (let step = 0; step < errors.length / scales && withoutGain < patience; step++) {
+    withoutGain++;
+    for (let scale = 0; scale < scales; scale++) {
+      const error = errors[step * scales + scale];
+      if (!(error < best[scale])) continue;
+      [best[scale], steps[scale], withoutGain] = [error, step, 0];
+    }
+  }
+  return steps;
 }
 
 function fold({ shape: [sequences, , scales], data }: Tensor<"F32">, take: Fold): Range {

@@ -1,9 +1,10 @@
 import type { Operand } from "../fx/traceable.ts";
-import type { TensorType } from "../fx/types.ts";
+import { f32, type TensorType } from "../fx/types.ts";
 import { int64, ONNX_TYPE, scalar } from "./constants.ts";
 import { type OnnxExpression, type OnnxInput, type OnnxValue, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { mismatch } from "./shapes.ts";
+import { sequencesOf } from "./statistics.ts";
 
 /** How an activation is rounded, as plain data. */
 export interface ActivationRounding {
@@ -57,6 +58,34 @@ export const quantizeLocal = defineOp<[x: Operand, globalScale: Operand], Attrib
     rounded(x, type, attrs, (grouped) => ({ scale: localScale(grouped, globalScale, attrs) })),
 });
 
+/**
+ * How well each sequence of x would survive rounding in ranges around its own: minimum and maximum, times `expand`, then for
+ * each of `factors` of that range Σ |Q(x) − x|^norm. [sequences, 2 + factors, heads].
+ */
+export const rangeErrors = defineOp<
+  [x: Operand],
+  Attributes & { readonly expand: number; readonly factors: readonly number[]; readonly norm: number }
+>({
+  name: "range_errors",
+  infer([x], attrs) {
+    checkGroups("range_errors", x, attrs);
+    return f32(x.shape.length === 3 ? x.shape[0] : 1, 2 + attrs.factors.length, attrs.heads);
+  },
+  lower([x], attrs, [type]) {
+    const grouped = sequencesOf(x, type, attrs.heads);
+    const over = (opType: string, value: OnnxInput) => onnx(opType, [value, int64(1, 3)], { keepdims: 1 });
+    const scaled = (value: OnnxExpression, factor: number) => onnx("Mul", [value, float32(factor)]);
+    const [min, max] = ["ReduceMin", "ReduceMax"].map((opType) => scaled(over(opType, grouped), attrs.expand));
+    const errors = attrs.factors.map((factor) => {
+      const rounding = qparamsOf(scaled(min, factor), scaled(max, factor), attrs);
+      const difference = onnx("Abs", [onnx("Sub", [roundThere(grouped, rounding, attrs), grouped])]);
+      return over("ReduceSum", onnx("Pow", [difference, float32(attrs.norm)]));
+    });
+    const lines = [min, max, ...errors].map((value) => onnx("Squeeze", [value, int64(3)])); // [sequences, 1, heads]
+    return onnx("Concat", lines, { axis: 1 });
+  },
+});
+
 interface Scales {
   readonly scale: OnnxInput;
   /** Left out for zero. */
@@ -87,12 +116,14 @@ function rounded(
   const size = attrs.groupSize ?? width / attrs.heads;
   const grouped =
     size === width ? x : onnx("Reshape", [x, int64(...shape.slice(0, -1).map(() => 0), width / size, size)]); // 0 keeps a size
-  const { scale, zeroPoint } = scalesOf(grouped);
-  const scaled = onnx("Div", [grouped, scale]);
-  const codes = roundToCodes(zeroPoint ? onnx("Add", [scaled, zeroPoint]) : scaled, attrs);
-  const centred = zeroPoint ? onnx("Sub", [codes, zeroPoint]) : codes;
-  const result = onnx("Mul", [centred, scale]);
+  const result = roundThere(grouped, scalesOf(grouped), attrs);
   return size === width ? result : onnx("Reshape", [result, onnx("Shape", [x])]);
+}
+
+function roundThere(x: OnnxInput, { scale, zeroPoint }: Scales, attrs: ActivationRounding): OnnxExpression {
+  const scaled = onnx("Div", [x, scale]);
+  const codes = roundToCodes(zeroPoint ? onnx("Add", [scaled, zeroPoint]) : scaled, attrs);
+  return onnx("Mul", [zeroPoint ? onnx("Sub", [codes, zeroPoint]) : codes, scale]);
 }
 
 /** The smallest and the largest number of a code. */
@@ -121,11 +152,15 @@ function roundToFloat4(x: OnnxExpression): OnnxExpression {
   return below(2, inSteps(0.5), below(4, inSteps(1), inSteps(2)));
 }
 
-/** Scales from minima and maxima, in float32: see computeQParams in schemes/. */
 function dynamicQParams(grouped: OnnxInput, attrs: ActivationRounding): Scales {
+  return qparamsOf(reduce("ReduceMin", grouped, attrs), reduce("ReduceMax", grouped, attrs), attrs);
+}
+
+/** Scales from minima and maxima, in float32: see computeQParams in schemes/. */
+function qparamsOf(minima: OnnxExpression, maxima: OnnxExpression, attrs: ActivationRounding): Scales {
   const [min, max] = codeRange(attrs);
-  const lo = onnx("Min", [reduce("ReduceMin", grouped, attrs), float32(0)]);
-  const hi = onnx("Max", [reduce("ReduceMax", grouped, attrs), float32(0)]);
+  const lo = onnx("Min", [minima, float32(0)]);
+  const hi = onnx("Max", [maxima, float32(0)]);
   const amax = onnx("Max", [onnx("Neg", [lo]), hi]);
   if (attrs.microscaling) return { scale: microscale(amax, attrs.numBits) };
   if (attrs.symmetric) return { scale: nonZero(onnx("Div", [amax, float32((max - min) / 2)]), 2 ** -23) };

@@ -26,15 +26,15 @@ export const sequenceRange = defineOp<[x: Operand], { groups: number }>({
     return f32(x.shape.length === 3 ? x.shape[0] : 1, 2, groups);
   },
   lower([x], { groups }, [type]) {
-    const grouped = splitGroups(x, type, groups);
+    const grouped = sequencesOf(x, type, groups);
     const extreme = (opType: string) =>
       onnx("Unsqueeze", [onnx(opType, [grouped, int64(1, 3)], { keepdims: 0 }), int64(1)]);
     return onnx("Concat", [extreme("ReduceMin"), extreme("ReduceMax")], { axis: 1 });
   },
 });
 
-/** [sequences, tokens, groups, columns of one]. */
-function splitGroups(x: OnnxValue, type: TensorType, groups: number): OnnxExpression {
+/** [sequences, tokens, groups, columns of one] of an activation; a matrix is one sequence. */
+export function sequencesOf(x: OnnxValue, type: TensorType, groups: number): OnnxExpression {
   const width = widthOf("sequence_range", type);
   return onnx("Reshape", [x, int64(type.shape.length === 3 ? 0 : 1, -1, groups, width / groups)]); // 0 keeps the size
 }

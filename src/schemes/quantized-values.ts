@@ -1,6 +1,7 @@
 import { ATTENTION_STATES, Attend, type AttentionState } from "../nn/attend.ts";
 import type { Module } from "../nn/module.ts";
-import type { QuantizationArgs } from "./arguments.ts";
+import type { ActivationRounding } from "../ops/fake-quantize.ts";
+import { isMicroscaling, type QuantizationArgs } from "./arguments.ts";
 import type { QuantizationScheme } from "./scheme.ts";
 
 /** What is quantized in a model, and how. */
@@ -48,4 +49,18 @@ function attentionValues(
 /** Whether a value's scales are stored: calibration finds them. */
 export function isCalibrated({ args }: QuantizedValue): boolean {
   return args.dynamic !== true;
+}
+
+/** How a value is rounded at run time, as operators take it. */
+export function roundingOf({ args, heads }: QuantizedValue): ActivationRounding {
+  const { type, numBits, symmetric, strategy } = args;
+  return {
+    float: type === "float",
+    numBits,
+    symmetric,
+    groupSize: args.groupSize,
+    heads: strategy === "attn_head" ? heads : 1,
+    acrossTokens: strategy === "tensor",
+    microscaling: isMicroscaling(args),
+  };
 }
