@@ -4,6 +4,7 @@ import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter, ParameterSource } from "../nn/parameter.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
+import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { isFloatDType } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -33,6 +34,7 @@ export interface CompressedModule {
   readonly path: string;
   readonly linear: Linear;
   readonly format: Format;
+  readonly scheme: QuantizationScheme;
   readonly args: QuantizationArgs;
 }
 
@@ -43,7 +45,7 @@ export function compressedModules(model: Module, checkpoint: Checkpoint): Map<st
   for (const [path, linear] of model.namedModules()) {
     const scheme = schemes.get(linear);
     if (!(linear instanceof Linear) || !scheme?.weights) continue;
-    modules.set(path, { path, linear, format: formatOf(scheme, path), args: scheme.weights });
+    modules.set(path, { path, linear, format: formatOf(scheme, path), scheme, args: scheme.weights });
   }
   return modules;
 }
