@@ -1,14 +1,15 @@
 import { z } from "zod";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
+import { codeTypeOf } from "../schemes/code-type.ts";
 import { parseWith } from "../schemes/parse.ts";
 import { computeQParams, type Range } from "../schemes/qparams.ts";
-import { dequantizeWeight, quantizeWeight } from "../schemes/quantize.ts";
-import { forEachRun, tilingOf } from "../schemes/tiling.ts";
+import { arithmeticOf, forEachScaledRun, RunRounding } from "../schemes/quantize.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
-import type { FloatDType } from "../tensor/dtype.ts";
+import { allocate, type FloatDType } from "../tensor/dtype.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { minmaxRange } from "./minmax.ts";
 import type { RangeSearch } from "./observer.ts";
+import { powerSum } from "./power-sum.ts";
 
 /** What `observerKwargs` may say of a search; keys as in recipes. */
 export interface SearchDefaults {
@@ -56,10 +57,11 @@ export function searchRange(
   const [best, found] = [copyRange(whole), copyRange(whole)];
   const smallest = new Float64Array(elementCount(whole.min.shape)).fill(Number.POSITIVE_INFINITY);
   const unrounded = args.strategy === "tensor_group" ? { ...args, scaleDtype: null } : args;
+  const units = toFloat32(computeQParams(whole, unrounded, weight.dtype).scale).data;
   let withoutGain = 0;
   for (const factor of search.factors) {
     scaleRange(whole, factor, weight.dtype, found);
-    const errors = roundingErrors(weight, unrounded, found, where, search, importance);
+    const errors = roundingErrors(weight, unrounded, found, units, where, search, importance);
     withoutGain = keepBetter(errors, found, smallest, best) ? 0 : withoutGain + 1;
     if (withoutGain >= search.patience) break;
   }
@@ -79,29 +81,29 @@ function keepBetter(errors: Float64Array, found: Range, smallest: Float64Array, 
   return improved;
 }
 
-/** Σ |Q(w) − w|^norm · importance under each scale. */
+/** Σ |Q(w) − w|^norm · importance under each scale; `units` are scales of about the same size, the same in every step. */
 function roundingErrors(
   weight: Tensor<FloatDType>,
   args: QuantizationArgs,
   range: Range,
+  units: Float32Array,
   where: string,
   { norm, errorDType = weight.dtype }: RangeSearch,
   importance?: Float32Array,
 ): Float64Array {
   const qparams = computeQParams(range, args, weight.dtype);
-  const rounded = dequantizeWeight(quantizeWeight(weight, qparams, args, where), where).data;
-  const { data } = toFloat32(weight);
-  const [columns, rd] = [weight.shape[1], rounder(errorDType)];
+  const [data, columns] = [toFloat32(weight).data, weight.shape[1]];
+  const runs = new RunRounding(args, arithmeticOf(weight.dtype, qparams));
+  const [codes, rounded] = [allocate(codeTypeOf(args).dtype, columns), new Float32Array(columns)];
+  const sumPowers = powerSum(norm, errorDType);
   const errors = new Float64Array(elementCount(range.min.shape));
-  forEachRun(tilingOf(args, weight.shape, where), weight.shape, (start, end, index) => {
-    let sum = 0;
-    for (let i = start; i < end; i++) {
-      const error = rd(Math.abs(rd(rounded[i] - data[i])) ** norm);
-      sum += importance ? Math.fround(error * importance[i % columns]) : error;
-    }
-    errors[index] += sum;
+  forEachScaledRun(args, weight.shape, qparams, where, (start, end, scale, zeroPoint, index) => {
+    const [run, decoded] = [data.subarray(start, end), rounded.subarray(0, end - start)];
+    runs.encode(run, scale, zeroPoint, codes);
+    runs.decode(codes, scale, zeroPoint, decoded);
+    errors[index] += sumPowers(run, decoded, units[index], importance?.subarray(start % columns));
   });
-  return errors.map(rd);
+  return errors.map(rounder(errorDType));
 }
 
 function scaleRange(whole: Range, factor: number, dtype: FloatDType, into: Range): void {
