@@ -6,6 +6,7 @@ import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
 import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
 import { simulateActivations } from "../src/formats/simulate-activations.ts";
 import { createModel } from "../src/models/registry.ts";
+import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { oneshot } from "../src/oneshot.ts";
 import { toFloat32 } from "../src/tensor/convert.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
@@ -102,6 +103,39 @@ describe.each(Object.entries(RECIPES))("%s", (name, { calibrates, scaleTolerance
       relativeError(toFloat32(await logitsOf(again)).data, toFloat32(await logitsOf(output, false)).data),
     ).toBeLessThan(0.05);
   });
+});
+
+test("queries and outputs that are quantized are calibrated, stored, and rounded in evaluation", async () => {
+  const output = join(folder, "outputs");
+  const float8 = { numBits: 8, type: "float", strategy: "attn_head" } as const;
+  const recipe = new QuantizationModifier({
+    configGroups: {
+      attention: { targets: ["LlamaAttention"], inputActivations: float8 },
+      linears: { targets: ["re:.*proj$"], weights: { strategy: "channel" }, outputActivations: { symmetric: false } },
+    },
+  });
+  await oneshot({ ...run, recipe, output });
+  const names = [...readSafetensors(join(output, "model.safetensors")).keys()];
+  const prefix = "model.layers.1.self_attn.";
+  const scales = names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+  const expected = ["q_scale", "k_scale", "v_scale", "q_proj.output_scale", "q_proj.output_zero_point"];
+  expect(scales).toEqual(expect.arrayContaining(expected));
+  const [exact, rounded] = [await logitsOf(output, false), await logitsOf(output)].map(
+    ({ data }) => data as Float32Array,
+  );
+  expect(relativeError(rounded, exact)).toBeGreaterThan(0.01);
+  expect(relativeError(rounded, exact)).toBeLessThan(0.1);
+});
+
+test("a modifier that quantizes nothing writes a compressed checkpoint dense", async () => {
+  const [compressed, output] = [join(folder, "compressed"), join(folder, "decompressed")];
+  await oneshot({ ...run, recipe: "QuantizationModifier: {scheme: MXFP4A16}", output: compressed });
+  const recipe = { name: "Nothing", options: {}, requiresCalibrationData: false, initialize() {}, async compress() {} };
+  await oneshot({ ...run, model: compressed, recipe, output });
+  expect(readConfig(output)).not.toHaveProperty("quantization_config");
+  const tensors = readSafetensors(join(output, "model.safetensors"));
+  expect(new Set([...tensors.values()].map(({ dtype }) => dtype))).toEqual(new Set(["F32", "BF16"]));
+  expect((await logitsOf(output)).data).toEqual((await logitsOf(compressed)).data);
 });
 
 /** Logits of a checkpoint, with activations rounded or as they are. */

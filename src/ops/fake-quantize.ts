@@ -114,10 +114,11 @@ function rounded(
 ): OnnxExpression {
   const width = shape.at(-1) as number;
   const size = attrs.groupSize ?? width / attrs.heads;
-  const grouped =
-    size === width ? x : onnx("Reshape", [x, int64(...shape.slice(0, -1).map(() => 0), width / size, size)]); // 0 keeps a size
+  const reshape = (value: OnnxInput, ...last: number[]) =>
+    onnx("Reshape", [value, int64(...shape.slice(0, -1).map(() => 0), ...last)]); // 0 keeps a size
+  const grouped = size === width ? x : reshape(x, width / size, size);
   const result = roundThere(grouped, scalesOf(grouped), attrs);
-  return size === width ? result : onnx("Reshape", [result, onnx("Shape", [x])]);
+  return size === width ? result : reshape(result, width);
 }
 
 function roundThere(x: OnnxInput, { scale, zeroPoint }: Scales, attrs: ActivationRounding): OnnxExpression {
