@@ -1,6 +1,6 @@
 import { CompressionError } from "../errors.ts";
 import type { Module } from "../nn/module.ts";
-import { chooseRanges } from "../observers/combine.ts";
+import { chooseRanges, withoutEmpty } from "../observers/combine.ts";
 import { type ObserverRegistry, resolveActivationObserver } from "../observers/registry.ts";
 import { activationTensors } from "../schemes/activation.ts";
 import { computeQParams, globalScaleOf, largestMagnitudes } from "../schemes/qparams.ts";
@@ -13,7 +13,7 @@ import {
 } from "../schemes/quantized-values.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressionStage } from "./modifier.ts";
-import { rangeOfSequences, type Statistic, searchOfSequences, type Tap } from "./tap.ts";
+import { rangeOfSequences, searchOfSequences, type Tap } from "./tap.ts";
 
 /**
  * Finds the scales of inputs, outputs, keys and values that are stored with a checkpoint: every sequence of the calibration
@@ -39,7 +39,7 @@ export class ActivationCalibration {
   store(stage: CompressionStage): void {
     for (const [path, module] of stage.modules) {
       const taps = this.#taps.get(module) ?? new Map<QuantizedValue, Tap>();
-      const tensors = [...taps].flatMap(([value, tap]) => this.#tensorsOf(value, expectSeen(stage, tap, path), path));
+      const tensors = [...taps].flatMap(([value, tap]) => this.#tensorsOf(value, observedOf(stage, tap, path), path));
       if (tensors.length > 0) stage.setTensors(module, new Map(tensors));
     }
   }
@@ -52,7 +52,7 @@ export class ActivationCalibration {
     return { module, value: value.value, reduce };
   }
 
-  #tensorsOf(value: QuantizedValue, { value: observed }: Statistic, path: string): [string, Tensor][] {
+  #tensorsOf(value: QuantizedValue, observed: Tensor<"F32">, path: string): [string, Tensor][] {
     const { args } = value;
     const observer = resolveActivationObserver(args.observer, this.observers);
     const search = observer.search?.(args);
@@ -67,8 +67,15 @@ export class ActivationCalibration {
   }
 }
 
-function expectSeen(stage: CompressionStage, tap: Tap, path: string): Statistic {
+/** @throws CompressionError naming the module if it saw no token, or values that are not finite */
+function observedOf(stage: CompressionStage, tap: Tap, path: string): Tensor<"F32"> {
   const seen = stage.statistic(tap);
-  if (seen) return seen;
-  throw new CompressionError(`${path}: never run on the calibration data, expected some input. Add it to ignore.`);
+  const observed = seen && withoutEmpty(seen.value);
+  if (!observed || observed.shape[0] === 0)
+    throw new CompressionError(`${path}: never run on the calibration data, expected some input. Add it to ignore.`);
+  if (!observed.data.every(Number.isFinite))
+    throw new CompressionError(
+      `${path}: not finite on the calibration data, expected finite numbers. Check the weights before it.`,
+    );
+  return observed;
 }

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { completeArgs } from "../schemes/arguments-schema.ts";
 import { computeQParams } from "../schemes/qparams.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { chooseRanges, combineAveraging, combineExtremes, combineLast } from "./combine.ts";
+import { chooseRanges, combineAveraging, combineExtremes, combineLast, withoutEmpty } from "./combine.ts";
 
 /** Ranges of three sequences, for one scale. */
 const OBSERVED = new Tensor("F32", [3, 2, 1], Float32Array.of(-1, 3, -2, 1, 0.5, 4));
@@ -11,6 +11,11 @@ const ARGS = completeArgs({ symmetric: false });
 test("all observations, or the last one, give the range", () => {
   expect([...combineExtremes(OBSERVED).min.data, ...combineExtremes(OBSERVED).max.data]).toEqual([-2, 4]);
   expect([...combineLast(OBSERVED).min.data, ...combineLast(OBSERVED).max.data]).toEqual([0.5, 4]);
+});
+
+test("sequences of no tokens count for nothing", () => {
+  const observed = new Tensor("F32", [2, 2, 1], Float32Array.of(Infinity, -Infinity, -2, 1));
+  expect(withoutEmpty(observed)).toEqual(new Tensor("F32", [1, 2, 1], Float32Array.of(-2, 1)));
 });
 
 test("a moving average starts with the first observation and takes one hundredth of each later one", () => {

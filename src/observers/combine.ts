@@ -27,6 +27,18 @@ export function combineAveraging(observed: Tensor<"F32">, { observerKwargs }: Qu
   return fold(observed, (before, next) => Math.fround(before * kept) + Math.fround(next * taken));
 }
 
+/** What was observed of sequences that had any tokens: of none, the minimum is above the maximum. */
+export function withoutEmpty({ shape: [sequences, lines, scales], data }: Tensor<"F32">): Tensor<"F32"> {
+  const size = lines * scales;
+  const seen = Array.from({ length: sequences }, (_, sequence) =>
+    data.subarray(sequence * size, (sequence + 1) * size),
+  );
+  const kept = seen.filter((found) => !(found[0] > found[scales])); // NaN stays
+  const joined = new Float32Array(kept.length * size);
+  for (const [index, found] of kept.entries()) joined.set(found, index * size);
+  return new Tensor("F32", [kept.length, lines, scales], joined);
+}
+
 /**
  * The best range of each sequence, among those that a search tried.
  *
