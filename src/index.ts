@@ -47,16 +47,19 @@ export {
   type Tap,
 } from "./modifiers/tap.ts";
 export { Attend, type AttendConfig, type AttentionState } from "./nn/attend.ts";
-export { Embedding, Linear } from "./nn/linear.ts";
+export { type AttentionConfig, type Projected, SelfAttention } from "./nn/attention.ts";
+export { Conv1D } from "./nn/conv1d.ts";
+export { calibrateAllExperts, type FeedForward, Router, type RoutingConfig, SparseMoeBlock } from "./nn/experts.ts";
+export { Embedding, Linear, ScaledEmbedding } from "./nn/linear.ts";
 export { matchModules } from "./nn/match.ts";
 export { type ForwardHook, type ForwardPreHook, type HookHandle, Module } from "./nn/module.ts";
-export { RMSNorm } from "./nn/norm.ts";
+export { LayerNorm, OffsetRMSNorm, RMSNorm } from "./nn/norm.ts";
 export { Buffer, Parameter, type ParameterSource } from "./nn/parameter.ts";
 export type { Observer, RangeSearch } from "./observers/observer.ts";
 export { type ObserverRegistry, observers } from "./observers/registry.ts";
 export { type OneshotOptions, oneshot } from "./oneshot.ts";
 export type { ActivationRounding } from "./ops/fake-quantize.ts";
-export { float, type OnnxExpression, type OnnxInput, type OnnxValue, onnx } from "./ops/onnx.ts";
+export { float, type OnnxExpression, type OnnxInput, type OnnxResult, type OnnxValue, onnx } from "./ops/onnx.ts";
 export { defineOp, type Operator, type OperatorCall } from "./ops/operator.ts";
 export {
   type CreateModifiersOptions,

@@ -10,6 +10,7 @@ import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
 import { createModel } from "./models/registry.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
+import { calibrateAllExperts } from "./nn/experts.ts";
 import type { Linear } from "./nn/linear.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
@@ -58,6 +59,8 @@ export interface OneshotOptions
   readonly sequentialTargetsPerSubgraph?: number;
   /** Names of functions that the trace does not enter. */
   readonly tracingIgnore?: readonly string[];
+  /** Whether experts are calibrated with all tokens, not only with those that are routed to them. False. */
+  readonly moeCalibrateAllExperts?: boolean;
   /** Whether later subgraphs are calibrated on what the compressed ones before them give. True. */
   readonly propagateError?: boolean;
   /** Whether the subgraphs are first compared with the model as one graph, on one sample. True. */
@@ -80,6 +83,7 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
   try {
     const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights
     bindCheckpoint(model, checkpoint);
+    if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
     const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
     for (const modifier of modifiers) modifier.initialize(model, context);
     const compressed = await compress(model, checkpoint, modifiers, kernels, options);

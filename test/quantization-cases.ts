@@ -7,7 +7,7 @@ import {
   quantizeStaticShifted,
   rangeErrors,
 } from "../src/ops/fake-quantize.ts";
-import { sequenceRange, squareSum } from "../src/ops/statistics.ts";
+import { appendRows, sequenceRange, squareSum } from "../src/ops/statistics.ts";
 
 /** Integers of 8 bits, one scale a token, unless it is said otherwise. */
 function rounding(rest: Partial<ActivationRounding> = {}) {
@@ -36,6 +36,7 @@ export const quantizationCases: Readonly<Record<string, (...inputs: Node[]) => N
   "quantize_static.heads": (x, scale) => quantizeStatic(x, scale, rounding({ float: true, heads: 2 })),
   range_errors: (x) =>
     rangeErrors(x, { ...rounding({ numBits: 4, symmetric: false }), expand: 1.5, factors: [1, 0.8, 0.6], norm: 2.4 }),
+  append_rows: appendRows,
   square_sum: squareSum,
   sequence_range: (x) => sequenceRange(x, { groups: 4 }),
   "sequence_range.one": (x) => sequenceRange(x, { groups: 1 }),

@@ -3,45 +3,17 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
 import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
 import { createModel } from "../src/models/registry.ts";
-import type { CompressionStage, Modifier } from "../src/modifiers/modifier.ts";
-import { secondMoment, type Tap } from "../src/modifiers/tap.ts";
 import { Linear } from "../src/nn/linear.ts";
-import type { Module } from "../src/nn/module.ts";
 import { oneshot } from "../src/oneshot.ts";
 import { compress, FIXTURES, readConfig, run } from "./compressed-fixture.ts";
 import { readSafetensors } from "./read-safetensors.ts";
+import { SecondMoments } from "./second-moments.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const model = join(FIXTURES, "model");
 
-/** Keeps XᵀX of every linear of the dense model, and changes nothing. */
-class Observer implements Modifier {
-  readonly name = "Observer";
-  readonly options = {};
-  readonly requiresCalibrationData = true;
-  readonly moments = new Map<string, Float32Array>();
-  readonly #taps = new Map<Module, Tap>();
-
-  initialize(): void {}
-
-  taps(module: Module): Tap[] {
-    if (!(module instanceof Linear)) return [];
-    const tap = { module, reduce: secondMoment };
-    this.#taps.set(module, tap);
-    return [tap];
-  }
-
-  async compress(stage: CompressionStage): Promise<void> {
-    for (const [path, module] of stage.modules) {
-      const tap = this.#taps.get(module);
-      const seen = tap && stage.statistic(tap);
-      if (seen) this.moments.set(path, seen.value.data);
-    }
-  }
-}
-
 describe("GPTQ", () => {
-  const observer = new Observer();
+  const observer = new SecondMoments((module) => module instanceof Linear); // of the dense model
   let dense: Map<string, Float32Array>;
 
   beforeAll(async () => {
@@ -66,7 +38,7 @@ describe("GPTQ", () => {
         if (!tensor.endsWith("weight_packed")) expect(ours.get(tensor), tensor).toEqual(value);
       }
       const [found, expected] = [await readWeights(output), await readWeights(reference)];
-      for (const [path, moment] of observer.moments) {
+      for (const [path, { data: moment }] of observer.moments) {
         const original = dense.get(path) as Float32Array;
         const ratio = error(original, found.get(path), moment) / error(original, expected.get(path), moment);
         if (path !== "lm_head") expect(ratio, path).toBeLessThan(1.01);

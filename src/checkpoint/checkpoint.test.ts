@@ -129,6 +129,17 @@ test.each<[what: string, files: Record<string, string>, message: (folder: string
   await expect(openCheckpoint(folder)).rejects.toThrow(new CheckpointError(message(folder)));
 });
 
+test("a tensor too large for memory is listed, and refused when it is read", async () => {
+  const [{ header, size }] = planFiles([{ name: "a", dtype: "U8", shape: [2 ** 40] }]);
+  const folder = await temporaryFolder({ "config.json": "{}", "model.safetensors": header });
+  await truncate(join(folder, "model.safetensors"), size); // takes no room on disk
+  const checkpoint = await openCheckpoint(folder);
+  expect(checkpoint.info("a").shape).toEqual([2 ** 40]);
+  await expect(checkpoint.read("a")).rejects.toThrow(
+    new CheckpointError("a: 1099511627776 bytes, expected a tensor that fits into memory. Split it."),
+  );
+});
+
 test("model.safetensors goes before an index beside it", async () => {
   const folder = await writeFolder({ a: Tensor.zeros("U8", [1]) });
   await writeFile(join(folder, "model.safetensors.index.json"), '{"weight_map":{"b":"gone.safetensors"}}');

@@ -34,10 +34,10 @@ export class Checkpoint {
     );
   }
 
-  /** Reads a whole tensor. @throws CheckpointError for a name that it does not have, or a file that got shorter */
+  /** Reads a whole tensor. @throws CheckpointError for one that is not there or too large, or a file that got shorter */
   async read(name: string): Promise<Tensor> {
     const { dtype, shape, begin, end } = this.info(name);
-    const bytes = new Uint8Array(end - begin);
+    const bytes = allocate(name, end - begin);
     await this.readInto(bytes, name);
     return new Tensor(dtype, shape, viewBytes(dtype, bytes));
   }
@@ -101,6 +101,16 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   });
   const config = await readJsonFile(join(folder, "config.json"), configSchema);
   return new Checkpoint(folder, config, await readTensors(folder, files));
+}
+
+function allocate(name: string, length: number): Uint8Array {
+  try {
+    return new Uint8Array(length);
+  } catch (cause) {
+    throw new CheckpointError(`${name}: ${length} bytes, expected a tensor that fits into memory. Split it.`, {
+      cause,
+    });
+  }
 }
 
 /** As transformers does, the single file goes before an index that also lies there. */

@@ -1,13 +1,15 @@
-import { readFile } from "node:fs/promises";
 import type { z } from "zod";
 import { CheckpointError } from "../errors.ts";
+import { readContained } from "./contained-file.ts";
+import { parseJson } from "./parse-json.ts";
 
 /** Reads a JSON file of a checkpoint. @throws CheckpointError where it is missing, does not parse or does not fit `schema` */
 export async function readJsonFile<Schema extends z.ZodType>(file: string, schema: Schema): Promise<z.infer<Schema>> {
-  const text = await readFile(file, "utf8").catch((cause) => {
+  const bytes = await readContained(file).catch((cause) => {
+    if (cause instanceof CheckpointError) throw cause;
     throw new CheckpointError(`${file}: cannot be read, expected a JSON file. Check the path of the model.`, { cause });
   });
-  const value = parseJson(file, text);
+  const value = parse(file, bytes);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [{ path, message }] = result.error.issues;
@@ -15,10 +17,11 @@ export async function readJsonFile<Schema extends z.ZodType>(file: string, schem
   throw new CheckpointError(`${file}: ${where}${message}. Get the file again.`, { cause: result.error });
 }
 
-function parseJson(file: string, text: string): unknown {
+function parse(file: string, bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(bytes);
   } catch (cause) {
-    throw new CheckpointError(`${file}: does not parse, expected JSON. Get the file again.`, { cause });
+    const found = cause instanceof RangeError ? cause.message : "does not parse";
+    throw new CheckpointError(`${file}: ${found}, expected JSON. Get the file again.`, { cause });
   }
 }

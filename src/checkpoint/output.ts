@@ -1,8 +1,9 @@
-import { type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { readContained } from "./contained-file.ts";
 import { type FileLayout, type Place, planFiles, type TensorSpec } from "./layout.ts";
 import { createPartial, moveIntoPlace, type OutputFolder } from "./output-folder.ts";
 import { INDEX_FILE, printIndex } from "./shard-index.ts";
@@ -97,9 +98,9 @@ export class Output {
     slot.state = "written";
   }
 
-  /** Copies a small file into the folder under its own name. */
+  /** Copies a small file into the folder under its own name. @throws CheckpointError for a link to another folder's file */
   async copyFile(path: string): Promise<void> {
-    await writeFile(this.#pathOf(basename(path)), await readFile(path), { flush: true });
+    await writeFile(this.#pathOf(basename(path)), await readCompanion(path), { flush: true });
   }
 
   /** Writes a text file in UTF-8. */
@@ -158,6 +159,13 @@ export class Output {
     this.#handles.clear();
     await Promise.all(handles.map((handle) => handle.close()));
   }
+}
+
+async function readCompanion(path: string): Promise<Buffer> {
+  return readContained(path).catch((cause) => {
+    if (cause instanceof CheckpointError) throw cause;
+    throw new CheckpointError(`${path}: cannot be read, expected a file to copy. Get the file again.`, { cause });
+  });
 }
 
 async function writeAt(handle: FileHandle, position: number, bytes: Uint8Array): Promise<void> {

@@ -199,7 +199,7 @@ test("a file that is not there, and a folder in its place, are refused", async (
   );
   await mkdir(file);
   await expect(readHeader(file)).rejects.toThrow(
-    new CheckpointError(`${file}: not a file, expected a safetensors file. Check the path.`),
+    new CheckpointError(`${file}: not a regular file, expected one. Put the file itself there.`),
   );
 });
 

@@ -3,7 +3,9 @@ import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { byteSize, type DType, isDType } from "../tensor/dtype.ts";
 import { elementCount } from "../tensor/tensor.ts";
+import { checkFile } from "./contained-file.ts";
 import { findDuplicateName } from "./duplicate-name.ts";
+import { decodeJson } from "./parse-json.ts";
 import { readAt } from "./read-at.ts";
 
 /** A tensor in a safetensors file: what it is and where its bytes lie. */
@@ -43,16 +45,22 @@ const metadataSchema = z.record(z.string(), z.string());
  * @throws CheckpointError for anything that is not exactly as the format says: nothing of the file is trusted
  */
 export async function readHeader(file: string): Promise<TensorInfo[]> {
-  const handle = await open(file).catch((cause) => {
+  const handle = await openContained(file).catch((cause) => {
+    if (cause instanceof CheckpointError) throw cause;
     throw new CheckpointError(`${file}: cannot be opened, expected a safetensors file. Check the path.`, { cause });
   });
   try {
-    const stats = await handle.stat();
-    if (!stats.isFile()) throw new CheckpointError(`${file}: not a file, expected a safetensors file. Check the path.`);
-    return parseHeader(file, await readHeaderBytes(file, handle, stats.size), stats.size);
+    const { size } = await handle.stat();
+    return parseHeader(file, await readHeaderBytes(file, handle, size), size);
   } finally {
     await handle.close();
   }
+}
+
+/** Opening a pipe would wait for someone to write: it is checked first. */
+async function openContained(file: string): Promise<FileHandle> {
+  await checkFile(file);
+  return open(file);
 }
 
 async function readHeaderBytes(file: string, handle: FileHandle, fileSize: number): Promise<Uint8Array> {
@@ -125,7 +133,7 @@ function parseObject(file: string, header: Uint8Array): object {
   let text: string;
   let object: object;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(header);
+    text = decodeJson(header);
     object = JSON.parse(text) as object;
   } catch (cause) {
     throw broken(file, "a header that does not parse", "JSON in UTF-8", cause);

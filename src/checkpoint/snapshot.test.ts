@@ -1,13 +1,23 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { CheckpointError } from "../errors.ts";
+import { readContained } from "./contained-file.ts";
 import { type DownloadProgress, downloadSnapshot } from "./snapshot.ts";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 const wanted = ["chat_template.jinja", "config.json", "merges.txt", "model.safetensors", "tokenizer.model"];
-const unwanted = [".gitattributes", "README.md", "pytorch_model.bin", "model.gguf", "modeling.py", "spiece.model"];
+const unwanted = [
+  "../config.json",
+  "..\\config.json",
+  ".gitattributes",
+  "README.md",
+  "pytorch_model.bin",
+  "model.gguf",
+  "modeling.py",
+  "spiece.model",
+];
 
 test("the checkpoint's files are brought into the cache, and no others", async () => {
   vi.spyOn(console, "debug").mockReturnValue(); // the library prints there
@@ -21,8 +31,15 @@ test("the checkpoint's files are brought into the cache, and no others", async (
   });
   expect(basename(folder)).toBe(COMMIT);
   expect((await readdir(folder)).sort()).toEqual(wanted);
-  expect(await readFile(join(folder, "config.json"), "utf8")).toBe("content of config.json");
+  expect(String(await readContained(join(folder, "config.json")))).toBe("content of config.json");
   expect(seen).toEqual(wanted.map((file, index) => ({ file, number: index + 1, total: 5 })));
+});
+
+test("a commit that is no hash, and would name another folder, is refused", async () => {
+  const fetch: typeof globalThis.fetch = async () => Response.json({ sha: "../../x" });
+  await expect(downloadSnapshot("org/name", { revision: "main", fetch })).rejects.toThrow(
+    new CheckpointError('org/name: the Hub says its commit is "../../x", expected a hash. Check HF_ENDPOINT.'),
+  );
 });
 
 test("a repository without a checkpoint is refused", async () => {

@@ -22,13 +22,21 @@ export interface SnapshotOptions {
 }
 
 /** What a checkpoint consists of; weights in other formats stay where they are. */
-const MODEL_FILE = /\.(json|safetensors|jinja|txt)$|^tokenizer\.model$/;
+const MODEL_FILE = /^[^/\\]+\.(json|safetensors|jinja|txt)$|^tokenizer\.model$/;
+
+/** What a snapshot's folder is named for. */
+const COMMIT = /^[0-9a-f]{40,64}$/;
 
 /** Brings the checkpoint's files of a Hub repository, those at its top, into the cache. @returns their folder */
 export async function downloadSnapshot(name: string, options: SnapshotOptions): Promise<string> {
   const { onProgress, revision, ...transport } = options;
   const hub = { ...transport, accessToken: process.env.HF_TOKEN };
   const { sha } = await modelInfo({ ...hub, name, revision, additionalFields: ["sha"] });
+  if (!COMMIT.test(sha)) {
+    throw new CheckpointError(
+      `${name}: the Hub says its commit is ${JSON.stringify(sha)}, expected a hash. Check HF_ENDPOINT.`,
+    );
+  }
   const commit = { ...hub, repo: { type: "model", name }, revision: sha } as const;
 
   const files: string[] = [];

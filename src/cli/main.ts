@@ -4,6 +4,7 @@ import { LayerwiseError } from "../errors.ts";
 import { registerCompress } from "./compress.ts";
 import { registerEval } from "./eval.ts";
 import { registerInspect } from "./inspect.ts";
+import { printable } from "./text.ts";
 import { registerTrace } from "./trace.ts";
 import { version } from "./version.ts";
 
@@ -28,6 +29,6 @@ function report(error: unknown): number {
     return INTERRUPTED;
   }
   const text = error instanceof LayerwiseError ? error.message : error instanceof Error ? error.stack : String(error);
-  process.stderr.write(`layerwise: ${text}\n`);
+  process.stderr.write(`layerwise: ${printable(text ?? "")}\n`);
   return 1;
 }

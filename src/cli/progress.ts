@@ -1,5 +1,5 @@
 import type { Phase, ProgressEvent } from "../sequential/events.ts";
-import { formatBytes, formatSeconds } from "./text.ts";
+import { formatBytes, formatSeconds, printable } from "./text.ts";
 
 /** How much of one subgraph's time each phase takes, as far as the first subgraphs have shown. */
 interface Position {
@@ -48,7 +48,7 @@ export class ProgressPrinter {
         this.#module(event);
         break;
       case "warning":
-        this.#permanent(`warning: ${event.message}`);
+        this.#permanent(printable(`warning: ${event.message}`));
         break;
       default:
         event satisfies never;

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { DataError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { toTensor } from "./batches.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { readUtf8 } from "./utf8.ts";
 
 /** Tokens of one stretch of text: I64[1, length]. */
 export type EvaluationWindow = Readonly<{ input_ids: Tensor<"I64"> }>;
@@ -42,8 +42,11 @@ export async function loadEvaluationWindows(
 
 async function readText(path: string): Promise<string> {
   try {
-    return await readFile(path, "utf8");
+    let text = "";
+    for await (const piece of readUtf8(path)) text += piece;
+    return text;
   } catch (cause) {
+    if (cause instanceof DataError) throw cause;
     throw new DataError(`${path}: no such file, expected a text.`, { cause });
   }
 }

@@ -1,18 +1,19 @@
 import { readFile } from "node:fs/promises";
+import { parseJson } from "../checkpoint/parse-json.ts";
 import { DataError } from "../errors.ts";
 import { isRow, type Row } from "./row.ts";
 
 /** Rows of a JSON file: an array of objects, or an object of columns of one length. */
 export async function* readJson(path: string): AsyncGenerator<Row> {
-  const value = parse(await readFile(path, "utf8"), path);
+  const value = parse(await readFile(path), path);
   if (Array.isArray(value)) yield* checkRows(value, path);
   else if (isRow(value)) yield* fromColumns(value, path);
   else throw new DataError(`${path}: ${typeof value}, expected an array of objects or an object of columns.`);
 }
 
-function parse(text: string, path: string): unknown {
+function parse(bytes: Uint8Array, path: string): unknown {
   try {
-    return JSON.parse(text.replace(/^\uFEFF/, ""));
+    return parseJson(bytes);
   } catch (cause) {
     throw new DataError(`${path}: not JSON, expected an array of objects. A file of one object a line is .jsonl.`, {
       cause,

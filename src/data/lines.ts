@@ -1,6 +1,6 @@
-import { createReadStream } from "node:fs";
 import { DataError } from "../errors.ts";
 import { isRow, type Row } from "./row.ts";
+import { readUtf8 } from "./utf8.ts";
 
 /** Rows of a file with one JSON object a line; empty lines are skipped. */
 export async function* readJsonl(path: string): AsyncGenerator<Row> {
@@ -23,12 +23,18 @@ function parseLine(line: string, where: string): Row {
   return value;
 }
 
+/** Characters of a line; a JavaScript string cannot have more than four times as many. */
+const LONGEST_LINE = 128_000_000;
+
 /** Lines that are not blank, numbered from 1. Only a line feed ends one: JSON strings may hold other separators. */
 async function* readLines(path: string): AsyncGenerator<{ text: string; number: number }> {
   let number = 0;
   let rest = "";
-  for await (const chunk of createReadStream(path, "utf8")) {
-    const pieces = (chunk as string).split("\n");
+  for await (const chunk of readUtf8(path)) {
+    const pieces = chunk.split("\n");
+    if (rest.length > LONGEST_LINE) {
+      throw new DataError(`${path}:${number + 1}: a line of over ${LONGEST_LINE} characters, expected a shorter one.`);
+    }
     pieces[0] = rest + pieces[0];
     rest = pieces.pop() ?? "";
     for (const piece of pieces) yield* nonBlank(piece, ++number);
@@ -37,6 +43,6 @@ async function* readLines(path: string): AsyncGenerator<{ text: string; number: 
 }
 
 function nonBlank(line: string, number: number): { text: string; number: number }[] {
-  const text = (number === 1 ? line.replace(/^\uFEFF/, "") : line).replace(/\r$/, "");
+  const text = line.replace(/\r$/, "");
   return text.trim() === "" ? [] : [{ text, number }];
 }

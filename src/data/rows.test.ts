@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -107,6 +108,25 @@ test("a parquet file is read row group by row group, compressed with snappy or g
     ],
   });
   expect((await collect(fixture("rows-gzip.parquet"))).map(({ text }) => text ?? null)).toEqual(texts);
+});
+
+test("a parquet file with a column that its schema lacks is refused before a column is read", async () => {
+  const bytes = await readFile(fixture("rows-snappy.parquet"));
+  bytes[bytes.lastIndexOf("text")] = 0x54; // the path of the column; the schema comes before it
+  expect(await read("a.parquet", bytes)).toBe("a.parquet: not readable as parquet (no column Text in the schema).");
+});
+
+test.each([".jsonl", ".txt", ".csv"])("a %s file in another encoding than UTF-8 is refused", async (extension) => {
+  const folder = await temporaryFolder({ [`rows${extension}`]: Uint8Array.of(0x74, 0x0a, 0xe9, 0x0a) });
+  await expect(collect(readRows(join(folder, `rows${extension}`)))).rejects.toThrow(
+    new DataError(`${folder}/rows${extension}: not UTF-8, expected a text in it. Convert the file.`),
+  );
+});
+
+test("a row at hand that is no object is named by its number", async () => {
+  await expect(collect(readRows([{ text: "a" }, null as never]))).rejects.toThrow(
+    new DataError("dataset: row 2 is not an object, expected values by column name."),
+  );
 });
 
 test("rows at hand are passed on, from arrays and from generators", async () => {

@@ -1,11 +1,11 @@
 import { stat } from "node:fs/promises";
 import { extname } from "node:path";
-import { DataError } from "../errors.ts";
+import { DataError, LayerwiseError } from "../errors.ts";
 import { readCsv } from "./csv.ts";
 import { readJson } from "./json.ts";
 import { readJsonl, readTextLines } from "./lines.ts";
 import { readParquet } from "./parquet.ts";
-import type { Row } from "./row.ts";
+import { isRow, type Row } from "./row.ts";
 
 /** Rows in a file, or rows at hand. */
 export type RowSource = string | Iterable<Row> | AsyncIterable<Row>;
@@ -28,7 +28,7 @@ const READERS: Readonly<Record<string, (path: string) => AsyncIterable<Row>>> = 
  * @throws DataError if the file is missing, broken or of another kind.
  */
 export async function* readRows(source: RowSource): AsyncGenerator<Row> {
-  if (typeof source !== "string") return yield* source;
+  if (typeof source !== "string") return yield* checkRows(source);
   const extension = extname(source).toLowerCase();
   if (!Object.hasOwn(READERS, extension)) {
     const found = extension === "" ? "no extension" : `extension ${extension}`;
@@ -36,7 +36,22 @@ export async function* readRows(source: RowSource): AsyncGenerator<Row> {
   }
   const found = await stat(source).catch(() => undefined);
   if (!found?.isFile()) throw new DataError(`${source}: no such file, expected a data set.`);
-  yield* READERS[extension](source);
+  try {
+    yield* READERS[extension](source);
+  } catch (cause) {
+    if (cause instanceof LayerwiseError) throw cause;
+    const { message } = cause as Error; // of the file system, or of a value too large for JavaScript
+    throw new DataError(`${source}: cannot be read (${message}), expected a data set. Check the file.`, { cause });
+  }
+}
+
+async function* checkRows(rows: Iterable<Row> | AsyncIterable<Row>): AsyncGenerator<Row> {
+  let number = 0;
+  for await (const row of rows) {
+    number += 1;
+    if (!isRow(row)) throw new DataError(`dataset: row ${number} is not an object, expected values by column name.`);
+    yield row;
+  }
 }
 
 /** What messages call a source. */

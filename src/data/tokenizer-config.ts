@@ -11,8 +11,8 @@ const namedTemplates = z
   .array(z.object({ name: z.string(), template: z.string() }))
   .transform((templates) => templates.find(({ name }) => name === "default")?.template);
 
-/** Larger than any length that is meant: files say 1e30 for "none". */
-const NO_LENGTH = 1e20;
+/** Larger than any length that is meant: files say 1e30 for "none". Padding to it must stay possible. */
+const NO_LENGTH = 2e7;
 
 /** What is read of tokenizer_config.json. */
 export const tokenizerConfigSchema = z.object({
@@ -22,9 +22,9 @@ export const tokenizerConfigSchema = z.object({
   unk_token: token,
   model_max_length: z
     .number()
-    .positive()
+    .min(1)
     .nullish()
-    .transform((length) => (length == null || length > NO_LENGTH ? Number.POSITIVE_INFINITY : length)),
+    .transform((length) => (length == null || length > NO_LENGTH ? Number.POSITIVE_INFINITY : Math.floor(length))),
   padding_side: z.enum(["left", "right"]).default("right"),
   chat_template: z.union([z.string(), namedTemplates]).nullish(),
 });

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
+import { readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
-import { DataError } from "../errors.ts";
+import { CheckpointError, DataError } from "../errors.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -44,6 +44,42 @@ test("token ids equal those of the Python library, in many scripts", async () =>
   );
   expect(golden.length).toBe(90);
   for (const { text, ids } of golden) expect(tokenizer.encode(text, plain), JSON.stringify(text)).toEqual(ids);
+});
+
+test.each([-1, "x", 1.5])("a token whose id is %j is an error, not a token", async (id) => {
+  const json = JSON.parse(tiny(true));
+  json.model.vocab.a = id;
+  const folder = await temporaryFolder({ "tokenizer.json": JSON.stringify(json) });
+  const tokenizer = await loadTokenizer(folder);
+  expect(() => tokenizer.encode("a", plain)).toThrow(
+    new DataError(`${folder}/tokenizer.json: gives the token id ${id}, expected whole numbers. Get the file again.`),
+  );
+});
+
+test("a tokenizer that fails on a text names its file", async () => {
+  const json = { ...JSON.parse(tiny(true)), post_processor: { type: "TemplateProcessing", single: [null], pair: [] } };
+  const folder = await temporaryFolder({ "tokenizer.json": JSON.stringify(json) });
+  const tokenizer = await loadTokenizer(folder);
+  expect(() => tokenizer.encode("a", plain)).toThrow(DataError);
+  expect(() => tokenizer.encode("a", plain)).toThrow(`${folder}/tokenizer.json: fails on a text (`);
+});
+
+test("a tokenizer.json that is a link to another folder is not read", async () => {
+  const folder = await temporaryFolder();
+  await symlink("/etc/passwd", join(folder, "tokenizer.json"));
+  await expect(loadTokenizer(folder)).rejects.toThrow(
+    new CheckpointError(
+      `${folder}/tokenizer.json: a link to /etc/passwd, expected a file in the same folder. Copy the file there.`,
+    ),
+  );
+});
+
+test("a tokenizer.json nested too deep is refused", async () => {
+  const deep = `{"normalizer": ${"[".repeat(200)}${"]".repeat(200)}}`;
+  const folder = await temporaryFolder({ "tokenizer.json": deep });
+  await expect(loadTokenizer(folder)).rejects.toThrow(
+    new DataError(`${folder}/tokenizer.json: nested deeper than 100 levels, expected an object.`),
+  );
 });
 
 test("numeric characters that are no decimal digits are split off like digits", async () => {

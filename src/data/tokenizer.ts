@@ -1,8 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
-import { DataError } from "../errors.ts";
+import { readContained } from "../checkpoint/contained-file.ts";
+import { parseJson } from "../checkpoint/parse-json.ts";
+import { timeLimited } from "../checkpoint/time-limit.ts";
+import { DataError, LayerwiseError } from "../errors.ts";
 import { parseWith } from "../schemes/parse.ts";
 import { type ChatTemplate, compileChatTemplate } from "./chat-template.ts";
 import { withNumericDigits } from "./pre-tokenizer.ts";
@@ -41,7 +43,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const idOf = (token: string | null | undefined) => (token == null ? null : (tokenizer.token_to_id(token) ?? null));
   const eosTokenId = idOf(config.eos_token);
   return {
-    encode: (text, { addSpecialTokens }) => tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids,
+    encode: encoder(tokenizer, path),
     padTokenId: idOf(config.pad_token) ?? eosTokenId,
     eosTokenId,
     paddingSide: config.padding_side,
@@ -52,15 +54,42 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 
 function create(json: Record<string, unknown>, config: Record<string, unknown>, path: string): HuggingFaceTokenizer {
   try {
-    return new HuggingFaceTokenizer(withNumericDigits(json), config);
+    const make = () => new HuggingFaceTokenizer(withNumericDigits(json), config);
+    return timeLimited(make, path, { failure: DataError, seconds: () => 60 })(); // some have half a million merges
   } catch (cause) {
+    if (cause instanceof DataError) throw cause;
     throw new DataError(`${path}: ${(cause as Error).message}, expected a tokenizer of a supported kind.`, { cause });
   }
 }
 
+/** Far fewer than a tokenizer encodes, on any machine. */
+const CHARACTERS_PER_SECOND = 20_000;
+
+/** Encodes with a tokenizer whose patterns may never end, and whose ids may be anything. */
+function encoder(tokenizer: HuggingFaceTokenizer, path: string): Tokenizer["encode"] {
+  const encode = timeLimited(
+    (text: string, add_special_tokens: boolean) => tokenizer.encode(text, { add_special_tokens }).ids,
+    path,
+    { failure: DataError, seconds: (text) => 10 + text.length / CHARACTERS_PER_SECOND },
+  );
+  return (text, { addSpecialTokens }) => {
+    let ids: number[];
+    try {
+      ids = encode(text, addSpecialTokens);
+    } catch (cause) {
+      if (cause instanceof DataError) throw cause;
+      throw new DataError(`${path}: fails on a text (${(cause as Error).message}). Get the file again.`, { cause });
+    }
+    const odd = ids.find((id) => !(Number.isSafeInteger(id) && id >= 0));
+    if (odd === undefined) return ids;
+    throw new DataError(`${path}: gives the token id ${odd}, expected whole numbers. Get the file again.`);
+  };
+}
+
 /** A template in a file of its own wins over the one in tokenizer_config.json. */
 async function readChatTemplate(folder: string, config: TokenizerConfig): Promise<ChatTemplate | undefined> {
-  const source = (await readIfExists(join(folder, "chat_template.jinja"))) ?? config.chat_template;
+  const file = await readIfExists(join(folder, "chat_template.jinja"));
+  const source = file ? new TextDecoder().decode(file) : config.chat_template;
   if (source == null) return undefined;
   const { bos_token, eos_token, pad_token, unk_token } = config;
   const tokens = Object.entries({ bos_token, eos_token, pad_token, unk_token });
@@ -71,21 +100,23 @@ async function readChatTemplate(folder: string, config: TokenizerConfig): Promis
 }
 
 async function readObject(path: string): Promise<Record<string, unknown> | undefined> {
-  const text = await readIfExists(path);
-  if (text === undefined) return undefined;
+  const bytes = await readIfExists(path);
+  if (bytes === undefined) return undefined;
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(bytes);
   } catch (cause) {
-    throw new DataError(`${path}: not JSON, expected an object.`, { cause });
+    const found = cause instanceof RangeError ? cause.message : "not JSON";
+    throw new DataError(`${path}: ${found}, expected an object.`, { cause });
   }
   return parseWith(z.record(z.string(), z.unknown()), json, path, DataError);
 }
 
-async function readIfExists(path: string): Promise<string | undefined> {
+async function readIfExists(path: string): Promise<Uint8Array | undefined> {
   try {
-    return await readFile(path, "utf8");
+    return await readContained(path);
   } catch (cause) {
+    if (cause instanceof LayerwiseError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new DataError(`${path}: ${(cause as Error).message}, expected a readable file.`, { cause });
   }

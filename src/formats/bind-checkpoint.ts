@@ -1,4 +1,5 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { CausalLM } from "../models/causal-lm.ts";
 import { bindParameters } from "../nn/bind.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
@@ -25,8 +26,15 @@ export function bindCheckpoint(model: Module, checkpoint: Checkpoint): void {
   const stored = new StoredTensors(checkpoint, sparsity, new Map(model.namedParameters()));
   bindParameters(model, checkpoint, (name) => {
     const module = compressed.get(name.replace(/\.weight$/, ""));
-    return module && name.endsWith(".weight") ? compressedSource(module, stored) : stored.source(name);
+    if (module && name.endsWith(".weight")) return compressedSource(module, stored);
+    return stored.source(name) ?? stored.source(withoutPrefix(model, name));
   });
+}
+
+/** The name that a parameter has in a checkpoint that was saved without the last projection. */
+export function withoutPrefix(model: Module, name: string): string {
+  const prefix = model instanceof CausalLM ? model.optionalPrefix : undefined;
+  return prefix !== undefined && name.startsWith(prefix) ? name.slice(prefix.length) : name;
 }
 
 /** A module whose weight is stored compressed. */

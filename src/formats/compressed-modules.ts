@@ -1,5 +1,6 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { Attend } from "../nn/attend.ts";
+import { timeLimited } from "../checkpoint/time-limit.ts";
+import { Attend, attendOf } from "../nn/attend.ts";
 import { bestMatch } from "../nn/best-match.ts";
 import { Linear } from "../nn/linear.ts";
 import { matchesAny } from "../nn/match.ts";
@@ -17,8 +18,15 @@ export interface CheckpointQuantization extends ModelQuantization {
 
 /** What is quantized in a model, and how, by the `quantization_config` of a checkpoint. */
 export function checkpointQuantization(model: Module, checkpoint: Checkpoint): CheckpointQuantization {
+  if (checkpoint.config.quantization_config === undefined)
+    return { schemes: new Map(), kvCacheScheme: null, sparsity: null };
+  const where = checkpoint.pathOf("config.json");
+  return timeLimited(matchSchemes, `${where}: the patterns in quantization_config`)(model, checkpoint);
+}
+
+/** Patterns that a checkpoint brings may backtrack without end. */
+function matchSchemes(model: Module, checkpoint: Checkpoint): CheckpointQuantization {
   const schemes = new Map<Module, QuantizationScheme>();
-  if (checkpoint.config.quantization_config === undefined) return { schemes, kvCacheScheme: null, sparsity: null };
   const { groups, ignore, kvCacheScheme, sparsity } = readQuantizationConfig(checkpoint.config.quantization_config);
   for (const [path, module] of model.namedModules()) {
     const scheme = bestMatch(path, module, groups);
@@ -50,9 +58,4 @@ export function ownerOf(model: Module, path: string, module: Module): { path: st
   const parent = path.slice(0, path.lastIndexOf("."));
   const found = model.namedModules().find(([name]) => name === parent);
   return { path: parent, module: found?.[1] ?? model };
-}
-
-/** The part of an attention module whose inputs a scheme on it quantizes. */
-export function attendOf(module: Module): Attend | undefined {
-  return [...module.namedChildren()].map(([, child]) => child).find((child) => child instanceof Attend);
 }

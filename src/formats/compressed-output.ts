@@ -1,4 +1,6 @@
+import { readFile } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
 import { type Output, openOutput } from "../checkpoint/output.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
@@ -8,6 +10,7 @@ import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { fromFloat32, isFloatDType } from "../tensor/convert.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { describeQuantization } from "./describe-quantization.ts";
+import { narrow } from "./narrow.ts";
 import { type OutputPlan, type Precision, planOutput, savedDType } from "./output-plan.ts";
 
 /** What is written where, and how. */
@@ -90,7 +93,8 @@ export class CompressedOutput {
     for (const name of this.plan.surplus) await this.output.copyTensor(name, checkpoint);
     for (const file of await checkpoint.listFiles())
       if (COMPANIONS.test(file)) await this.output.copyFile(checkpoint.pathOf(file));
-    await this.output.writeText("config.json", `${JSON.stringify(sortKeys(this.#config()), null, 2)}\n`);
+    const config = parseFloats(await readFile(checkpoint.pathOf("config.json"), "utf8"));
+    await this.output.writeText("config.json", `${stringifyFloats(sortKeys(this.#changed(config as object)))}\n`);
     await this.output.writeText("recipe.yaml", recipe);
     await this.output.finish();
   }
@@ -101,18 +105,18 @@ export class CompressedOutput {
   }
 
   async #writeDense(name: string, parameter: Parameter, weight: Tensor<"F32">): Promise<void> {
-    await this.output.write(name, fromFloat32(weight, savedDType(parameter, this.options.precision ?? "auto")));
+    await this.output.write(name, narrow(name, weight, savedDType(parameter, this.options.precision ?? "auto")));
     this.#written.add(name);
   }
 
-  /** The source's config.json with what the compression changed. */
-  #config(): Record<string, unknown> {
-    const { checkpoint, model, quantization, precision = "auto" } = this.options;
+  /** A config.json with what the compression changed. */
+  #changed(config: object): Record<string, unknown> {
+    const { model, quantization, precision = "auto" } = this.options;
     const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
     const quantizes = quantization.schemes.size > 0 || quantization.kvCacheScheme !== null;
     const quantization_config = quantizes ? describeQuantization(model, quantization) : undefined;
-    return { ...checkpoint.config, ...dtype, ...tie, quantization_config };
+    return { ...config, ...dtype, ...tie, quantization_config };
   }
 }
 

@@ -1,4 +1,7 @@
 import { Attend } from "../nn/attend.ts";
+import { Router } from "../nn/experts.ts";
+import { Linear } from "../nn/linear.ts";
+import { namesOf } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
@@ -6,7 +9,8 @@ import { writeQuantizationConfig } from "./quantization-config.ts";
 
 /**
  * The `quantization_config` of a model: the distinct schemes in order of first use, and by full name every module that is
- * of the same class as a quantized one and has no scheme. Where attention is quantized, so is the cache.
+ * of the same class as a quantized one and has no scheme. Readers take the routers of experts for linears. Where attention is
+ * quantized, so is the cache.
  */
 export function describeQuantization(
   model: Module,
@@ -15,13 +19,17 @@ export function describeQuantization(
   const modules = model.namedModules();
   const quantized = modules.filter(([, module]) => schemes.has(module));
   const groups = new Set(quantized.map(([, module]) => schemes.get(module) as QuantizationScheme));
-  const classes = new Set(quantized.map(([, module]) => module.constructor).filter((type) => type !== Attend));
-  const ignore = modules.filter(([, module]) => classes.has(module.constructor) && !schemes.has(module));
+  const hasLinears = quantized.some(([, module]) => module instanceof Linear);
+  const ignore = hasLinears ? modules.filter(([, module]) => isLinear(module) && !schemes.has(module)) : [];
   const attention = quantized.find(([, module]) => module instanceof Attend);
   const cache = kvCacheScheme ?? (attention && schemes.get(attention[1])?.inputActivations) ?? null;
   return writeQuantizationConfig({
     groups: [...groups],
-    ignore: ignore.map(([path]) => path),
+    ignore: ignore.flatMap((entry) => namesOf(...entry)),
     kvCacheScheme: cache,
   });
+}
+
+function isLinear(module: Module): boolean {
+  return module instanceof Linear || module instanceof Router;
 }

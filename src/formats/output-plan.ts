@@ -1,5 +1,6 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TensorSpec } from "../checkpoint/layout.ts";
+import { CheckpointError } from "../errors.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { Buffer, type Parameter } from "../nn/parameter.ts";
@@ -7,6 +8,7 @@ import { type ActivationTensor, activationTensors } from "../schemes/activation.
 import { type ModelQuantization, quantizedValues } from "../schemes/quantized-values.ts";
 import { isFloatDType } from "../tensor/convert.ts";
 import type { DType, FloatDType } from "../tensor/dtype.ts";
+import { withoutPrefix } from "./bind-checkpoint.ts";
 import { compressedTensorNames, ownerOf } from "./compressed-modules.ts";
 import type { Format } from "./format.ts";
 import { formatOf } from "./registry.ts";
@@ -30,7 +32,11 @@ export interface OutputPlan {
   readonly unties: boolean;
 }
 
-/** Plans the output of a model whose modules are quantized by `schemes`. */
+/**
+ * Plans the output of a model whose modules are quantized by `schemes`.
+ *
+ * @throws CheckpointError if the checkpoint has a tensor of a name that a compressed weight takes
+ */
 export function planOutput(
   model: Module,
   checkpoint: Checkpoint,
@@ -47,7 +53,10 @@ export function planOutput(
       if (module instanceof Linear && scheme?.weights && field === "weight") {
         quantized.set(module, { path, format: formatOf(scheme, path) });
         replaced.add(parameter);
-      } else if (!(parameter instanceof Buffer) && parameter.source?.name === name) dense.set(name, parameter);
+      } else if (!(parameter instanceof Buffer) && parameter.source) {
+        const stored = parameter.source.name; // a tied weight has the name that it is first met at
+        if (stored === name || stored === withoutPrefix(model, name)) dense.set(stored, parameter);
+      }
     }
   }
   const known = new Set([...dense.keys(), ...[...quantized.values()].map(({ path }) => `${path}.weight`)]);
@@ -55,6 +64,8 @@ export function planOutput(
   for (const name of compressedTensorNames(model, checkpoint)) known.add(name);
   const surplus = [...checkpoint.tensors.keys()].filter((name) => !known.has(name));
   const activations = planActivations(model, quantization, precision);
+  const paths = new Set([...quantized.values()].map(({ path }) => path));
+  for (const name of surplus) checkFree(name, paths);
   const tensors = [
     ...[...quantized].flatMap(([module, { path, format }]) => {
       const args = quantization.schemes.get(module)?.weights;
@@ -91,6 +102,15 @@ function planActivations(
 function activationDType(kind: ActivationTensor["kind"], weight: Parameter, precision: Precision): DType {
   if (kind === "globalScale") return "F32";
   return kind === "zeroPoint" ? "I8" : savedDType(weight, precision);
+}
+
+/** A tensor carried over must not be read as a part of a weight that gets compressed, such as `q_proj.weight_g_idx`. */
+function checkFree(name: string, quantized: ReadonlySet<string>): void {
+  const [module] = name.split(/\.(?=weight_[^.]*$)/);
+  if (!quantized.has(module) || module === name) return;
+  throw new CheckpointError(
+    `${name}: in the checkpoint already, expected it free for the compressed weight. Remove the tensor, or ignore ${module}.`,
+  );
 }
 
 /** The dtype that a float parameter is saved in. */

@@ -8,6 +8,9 @@ export abstract class CausalLM<Config = unknown> extends Module<Config> {
   /** Classes that a partition must not cut through: the default sequential targets, one for each decoder layer. */
   abstract readonly noSplitModules: readonly string[];
 
+  /** What checkpoints that were saved without the last projection leave out of the other names: `transformer.` in GPT-2's. */
+  readonly optionalPrefix?: string;
+
   /** The last projection, from hidden states to logits. */
   abstract readonly lm_head: Linear;
 

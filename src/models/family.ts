@@ -10,11 +10,16 @@ export interface ModelFamily {
   create(config: Readonly<Record<string, unknown>>, where: string): CausalLM;
 }
 
-/** A family from the schema of its configuration and the model that takes it. */
+/**
+ * A family from the schema of its configuration and the model that takes it.
+ *
+ * @param standardize - brings older spellings of the configuration to the schema's
+ */
 export function defineFamily<Schema extends z.ZodType>(
   modelType: string,
   schema: Schema,
   create: (config: z.infer<Schema>) => CausalLM,
+  standardize: (config: Readonly<Record<string, unknown>>) => Record<string, unknown> = standardizeRope,
 ): ModelFamily {
-  return { modelType, create: (config, where) => create(parseConfig(schema, standardizeRope(config), where)) };
+  return { modelType, create: (config, where) => create(parseConfig(schema, standardize(config), where)) };
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Node } from "../fx/node.ts";
-import { Attend } from "../nn/attend.ts";
+import { type Projected, SelfAttention } from "../nn/attention.ts";
+import type { FeedForward } from "../nn/experts.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { RMSNorm } from "../nn/norm.ts";
@@ -8,10 +9,12 @@ import { ropeParameters } from "../nn/rope-config.ts";
 import { RotaryEmbedding } from "../nn/rotary.ts";
 import { add, mul, silu } from "../ops/arithmetic.ts";
 import { causalMask, onesLike, positionIds } from "../ops/attention.ts";
-import { rotate } from "../ops/rotary.ts";
 import { CausalLM } from "./causal-lm.ts";
 import { count } from "./config.ts";
 import { defineFamily } from "./family.ts";
+
+/** What each layer sees: the whole text, or a sliding window. */
+export const layerTypes = z.array(z.enum(["full_attention", "sliding_attention"])).nullish();
 
 const llamaFields = z.object({
   vocab_size: count,
@@ -59,11 +62,24 @@ function checkHeads(config: z.infer<typeof llamaFields>, context: z.RefinementCt
   }
 }
 
+/** Where the kinds of layers are listed, all are. */
+function checkLayerTypes(config: z.infer<typeof llamaFields>, context: z.RefinementCtx): void {
+  const { layer_types: types, num_hidden_layers: layers } = config as typeof config & {
+    layer_types?: unknown[] | null;
+  };
+  if (!types || types.length === layers) return;
+  const message = `${types.length} values, expected one for each of num_hidden_layers ${layers}`;
+  context.addIssue({ code: "custom", path: ["layer_types"], message });
+}
+
 /** Schema of config.json for a family that follows Llama's plan, with the keys that it adds or changes. */
 export function llamaLikeConfig<Extra extends z.ZodRawShape>(extra: Extra) {
   return llamaFields
     .extend(extra)
-    .superRefine((config, context) => checkHeads(config as z.infer<typeof llamaFields>, context))
+    .superRefine((config, context) => {
+      checkHeads(config as z.infer<typeof llamaFields>, context);
+      checkLayerTypes(config as z.infer<typeof llamaFields>, context);
+    })
     .transform((config) => complete(config as z.infer<typeof llamaFields> & typeof config));
 }
 
@@ -78,13 +94,17 @@ export class LlamaRMSNorm extends RMSNorm {}
 export class LlamaRotaryEmbedding extends RotaryEmbedding {}
 
 /** Gated feed-forward: down(silu(gate(x)) · up(x)). */
-export class LlamaMLP extends Module<LlamaConfig> {
+export class LlamaMLP<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {
   readonly gate_proj = this.projection(this.config.hidden_size, this.config.intermediate_size);
   readonly up_proj = this.projection(this.config.hidden_size, this.config.intermediate_size);
   readonly down_proj = this.projection(this.config.intermediate_size, this.config.hidden_size);
 
   forward(x: Node): Node {
-    return this.down_proj.call(mul(silu(this.gate_proj.call(x)), this.up_proj.call(x))); // [batch, seq, hidden]
+    return this.down_proj.call(mul(this.activation(this.gate_proj.call(x)), this.up_proj.call(x))); // [batch, seq, hidden]
+  }
+
+  protected activation(x: Node): Node {
+    return silu(x);
   }
 
   protected projection(inFeatures: number, outFeatures: number): Linear {
@@ -92,25 +112,19 @@ export class LlamaMLP extends Module<LlamaConfig> {
   }
 }
 
-/** Attention with rotated queries and keys, several heads sharing a key/value head (arXiv:2305.13245). */
-export class LlamaAttention extends Module<LlamaConfig> {
+/** Attention with a projection each for queries, keys, values and what comes out. */
+export class LlamaAttention<Config extends LlamaConfig = LlamaConfig> extends SelfAttention<Config> {
   readonly q_proj = this.projection(this.config.hidden_size, this.config.num_attention_heads * this.config.head_dim);
   readonly k_proj = this.projection(this.config.hidden_size, this.config.num_key_value_heads * this.config.head_dim);
   readonly v_proj = this.projection(this.config.hidden_size, this.config.num_key_value_heads * this.config.head_dim);
   readonly o_proj = this.projection(this.config.num_attention_heads * this.config.head_dim, this.config.hidden_size);
-  readonly attend = new Attend({
-    heads: this.config.num_attention_heads,
-    kvHeads: this.config.num_key_value_heads,
-    scale: this.config.head_dim ** -0.5,
-  });
 
-  forward(x: Node, mask: Node, rotaryTable: Node): Node {
-    const { heads, kvHeads } = this.attend.config;
-    const [cos, sin] = rotaryTable;
-    const q = rotate(this.q_proj.call(x), cos, sin, { heads }); // [batch, seq, heads · head_dim]
-    const k = rotate(this.k_proj.call(x), cos, sin, { heads: kvHeads });
-    const v = this.v_proj.call(x);
-    return this.o_proj.call(this.attend.call(q, k, v, mask));
+  protected override project(x: Node): Projected {
+    return [this.q_proj.call(x), this.k_proj.call(x), this.v_proj.call(x)];
+  }
+
+  protected override projectOut(x: Node): Node {
+    return this.o_proj.call(x);
   }
 
   protected projection(inFeatures: number, outFeatures: number): Linear {
@@ -118,25 +132,40 @@ export class LlamaAttention extends Module<LlamaConfig> {
   }
 }
 
-/** x + attention(norm(x)), then h + mlp(norm(h)). */
-export class LlamaDecoderLayer extends Module<LlamaConfig> {
+/** x + attention(norm(x)), then h + feed(norm(h)), whatever the feed-forward is called. */
+export abstract class RotaryDecoderLayer<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {
   readonly self_attn = this.attention();
-  readonly mlp = new LlamaMLP(this.config);
   readonly input_layernorm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
   readonly post_attention_layernorm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
 
   forward(x: Node, mask: Node, rotaryTable: Node): Node {
     const h = add(x, this.self_attn.call(this.input_layernorm.call(x), mask, rotaryTable));
-    return add(h, this.mlp.call(this.post_attention_layernorm.call(h))); // [batch, seq, hidden]
+    return add(h, this.feed(this.post_attention_layernorm.call(h))); // [batch, seq, hidden]
   }
 
-  protected attention(): LlamaAttention {
+  protected attention(): SelfAttention {
     return new LlamaAttention(this.config);
+  }
+
+  /** Calls the feed-forward. */
+  protected abstract feed(x: Node): Node;
+}
+
+/** A layer whose feed-forward is called `mlp`. */
+export class LlamaDecoderLayer<Config extends LlamaConfig = LlamaConfig> extends RotaryDecoderLayer<Config> {
+  readonly mlp = this.feedForward();
+
+  protected override feed(x: Node): Node {
+    return this.mlp.call(x);
+  }
+
+  protected feedForward(): FeedForward {
+    return new LlamaMLP(this.config);
   }
 }
 
 /** Embedding, decoder layers, final norm. */
-export class LlamaModel extends Module<LlamaConfig> {
+export class LlamaModel<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {
   readonly embed_tokens = new Embedding(this.config.vocab_size, this.config.hidden_size);
   readonly layers = Array.from({ length: this.config.num_hidden_layers }, (_, index) => this.layer(index));
   readonly norm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
@@ -145,14 +174,20 @@ export class LlamaModel extends Module<LlamaConfig> {
   forward(inputIds: Node, attentionMask: Node | null, positions: Node | null): Node {
     const embedded = this.embed_tokens.call(inputIds);
     const masks = this.masks(attentionMask ?? onesLike(inputIds));
-    const rotaryTable = this.rotary_emb.call(positions ?? positionIds(inputIds));
-    const hidden = this.layers.reduce((x, layer, index) => layer.call(x, masks[index], rotaryTable), embedded);
+    const tables = this.rotaryTables(positions ?? positionIds(inputIds));
+    const hidden = this.layers.reduce((x, layer, index) => layer.call(x, masks[index], tables[index]), embedded);
     return this.norm.call(hidden); // [batch, seq, hidden]
   }
 
   /** The decoder layer at `index`. */
-  protected layer(_index: number): LlamaDecoderLayer {
+  protected layer(_index: number): RotaryDecoderLayer {
     return new LlamaDecoderLayer(this.config);
+  }
+
+  /** The rotary table of each layer. */
+  protected rotaryTables(positions: Node): Node[] {
+    const table = this.rotary_emb.call(positions);
+    return this.layers.map(() => table);
   }
 
   /** Sliding window of the layer at `index`; null where it sees the whole text. */
@@ -173,12 +208,12 @@ export class LlamaModel extends Module<LlamaConfig> {
 }
 
 /** Decoder and last projection; the two share the embedding's weight where the configuration ties them. */
-export class LlamaForCausalLM extends CausalLM<LlamaConfig> {
+export class LlamaForCausalLM<Config extends LlamaConfig = LlamaConfig> extends CausalLM<Config> {
   override readonly noSplitModules: readonly string[] = ["LlamaDecoderLayer"];
   readonly model = this.decoder();
   override readonly lm_head = new Linear(this.config.hidden_size, this.config.vocab_size);
 
-  constructor(config: LlamaConfig) {
+  constructor(config: Config) {
     super(config);
     if (config.tie_word_embeddings) this.lm_head.weight = this.model.embed_tokens.weight;
   }

@@ -1,20 +1,19 @@
 import type { z } from "zod";
 import { count } from "./config.ts";
 import { defineFamily } from "./family.ts";
-import { LlamaDecoderLayer, LlamaForCausalLM, LlamaModel, llamaLikeConfig } from "./llama.ts";
+import { LlamaDecoderLayer, LlamaForCausalLM, LlamaModel, llamaLikeConfig, type RotaryDecoderLayer } from "./llama.ts";
 
 const mistralConfig = llamaLikeConfig({ sliding_window: count.nullable().default(4096) });
 
-type MistralConfig = z.infer<typeof mistralConfig>;
+/** Mistral's configuration with what it leaves open filled in. */
+export type MistralConfig = z.infer<typeof mistralConfig>;
 
 /** A Llama layer under Mistral's class name. */
 export class MistralDecoderLayer extends LlamaDecoderLayer {}
 
 /** Every layer sees a sliding window. */
-export class MistralModel extends LlamaModel {
-  declare readonly config: MistralConfig;
-
-  protected override layer(): LlamaDecoderLayer {
+export class MistralModel<Config extends MistralConfig = MistralConfig> extends LlamaModel<Config> {
+  protected override layer(): RotaryDecoderLayer {
     return new MistralDecoderLayer(this.config);
   }
 
@@ -24,9 +23,8 @@ export class MistralModel extends LlamaModel {
 }
 
 /** Decoder and last projection. */
-export class MistralForCausalLM extends LlamaForCausalLM {
-  declare readonly config: MistralConfig;
-  override readonly noSplitModules = ["MistralDecoderLayer"];
+export class MistralForCausalLM<Config extends MistralConfig = MistralConfig> extends LlamaForCausalLM<Config> {
+  override readonly noSplitModules: readonly string[] = ["MistralDecoderLayer"];
 
   protected override decoder(): LlamaModel {
     return new MistralModel(this.config);

@@ -1,24 +1,34 @@
 import { z } from "zod";
+import type { SelfAttention } from "../nn/attention.ts";
 import { Linear } from "../nn/linear.ts";
 import { count } from "./config.ts";
 import { defineFamily } from "./family.ts";
-import { LlamaAttention, LlamaDecoderLayer, LlamaForCausalLM, LlamaModel, llamaLikeConfig } from "./llama.ts";
+import {
+  LlamaAttention,
+  type LlamaConfig,
+  LlamaDecoderLayer,
+  LlamaForCausalLM,
+  LlamaModel,
+  layerTypes,
+  llamaLikeConfig,
+  type RotaryDecoderLayer,
+} from "./llama.ts";
 
-const qwen2Config = llamaLikeConfig({
+/** Keys of Qwen2's config.json that Llama's lacks. */
+export const qwen2Fields = {
   use_sliding_window: z.boolean().default(false),
   sliding_window: count.nullable().default(4096),
   max_window_layers: z.number().int().nonnegative().default(28),
-  layer_types: z.array(z.enum(["full_attention", "sliding_attention"])).nullish(),
-}).superRefine(({ layer_types, num_hidden_layers: layers }, context) => {
-  if (!layer_types || layer_types.length === layers) return;
-  const message = `${layer_types.length} values, expected one for each of num_hidden_layers ${layers}`;
-  context.addIssue({ code: "custom", path: ["layer_types"], message });
-});
+  layer_types: layerTypes,
+};
 
-type Qwen2Config = z.infer<typeof qwen2Config>;
+const qwen2Config = llamaLikeConfig(qwen2Fields);
+
+/** Qwen2's configuration with what it leaves open filled in. */
+export type Qwen2Config = z.infer<typeof qwen2Config>;
 
 /** Biases on queries, keys and values, none on the output. */
-export class Qwen2Attention extends LlamaAttention {
+export class Qwen2Attention<Config extends LlamaConfig = LlamaConfig> extends LlamaAttention<Config> {
   protected override projection(inFeatures: number, outFeatures: number): Linear {
     return new Linear(inFeatures, outFeatures, { bias: true });
   }
@@ -31,16 +41,14 @@ export class Qwen2Attention extends LlamaAttention {
 
 /** A Llama layer with Qwen2's biases. */
 export class Qwen2DecoderLayer extends LlamaDecoderLayer {
-  protected override attention(): LlamaAttention {
+  protected override attention(): SelfAttention {
     return new Qwen2Attention(this.config);
   }
 }
 
 /** Some layers see a sliding window. */
-export class Qwen2Model extends LlamaModel {
-  declare readonly config: Qwen2Config;
-
-  protected override layer(): LlamaDecoderLayer {
+export class Qwen2Model<Config extends Qwen2Config = Qwen2Config> extends LlamaModel<Config> {
+  protected override layer(_index: number): RotaryDecoderLayer {
     return new Qwen2DecoderLayer(this.config);
   }
 
@@ -53,9 +61,8 @@ export class Qwen2Model extends LlamaModel {
 }
 
 /** Decoder and last projection. */
-export class Qwen2ForCausalLM extends LlamaForCausalLM {
-  declare readonly config: Qwen2Config;
-  override readonly noSplitModules = ["Qwen2DecoderLayer"];
+export class Qwen2ForCausalLM<Config extends Qwen2Config = Qwen2Config> extends LlamaForCausalLM<Config> {
+  override readonly noSplitModules: readonly string[] = ["Qwen2DecoderLayer"];
 
   protected override decoder(): LlamaModel {
     return new Qwen2Model(this.config);

@@ -33,8 +33,36 @@ test.each<[changes: Record<string, unknown>, windows: (number | null)[]]>([
     { use_sliding_window: true, sliding_window: 8, max_window_layers: 4, layer_types: [sliding, full, sliding, full] },
     [8, null, 8, null],
   ],
-])("layers of a Qwen2 with %o slide where the configuration says so", (changes, windows) => {
+])("layers of a Qwen2 or Qwen3 with %o slide where the configuration says so", (changes, windows) => {
   expect(windowsOf({ model_type: "qwen2", ...changes })).toEqual(windows);
+  expect(windowsOf({ model_type: "qwen3", ...changes })).toEqual(windows);
+});
+
+test.each<[changes: Record<string, unknown>, windows: (number | null)[]]>([
+  [{ model_type: "gemma2" }, [4096, null, 4096, null]],
+  [{ model_type: "gemma2", sliding_window: 8, layer_types: [full, full, sliding, full] }, [null, null, 8, null]],
+  [{ model_type: "gemma3_text", sliding_window: 8 }, [8, 8, 8, 8]], // the sixth would see all
+  [{ model_type: "gemma3_text", sliding_window: 8, sliding_window_pattern: 2 }, [8, null, 8, null]],
+  [{ model_type: "gemma3_text", layer_types: [full, sliding, sliding, full] }, [null, 4096, 4096, null]],
+])("layers of a Gemma with %o slide by turns, or as the configuration says", (changes, windows) => {
+  expect(windowsOf(changes)).toEqual(windows);
+});
+
+test.each<[changes: Record<string, unknown>, windows: (number | null)[]]>([
+  [{ model_type: "phi3" }, [null, null, null, null]],
+  [{ model_type: "phi3", sliding_window: 8 }, [8, 8, 8, 8]],
+  [{ model_type: "mixtral" }, [null, null, null, null]],
+  [{ model_type: "mixtral", sliding_window: 8 }, [8, 8, 8, 8]],
+  [{ model_type: "qwen3_moe", sliding_window: 8 }, [null, null, null, null]],
+  [{ model_type: "qwen3_moe", sliding_window: 8, use_sliding_window: true }, [8, 8, 8, 8]],
+  [{ model_type: "qwen2_moe", sliding_window: 0 }, [null, null, null, null]],
+  [
+    { model_type: "qwen2_moe", sliding_window: 8, use_sliding_window: true, max_window_layers: 2 },
+    [8, null, null, null],
+  ],
+  [{ model_type: "qwen2_moe", sliding_window: 8, use_sliding_window: true }, [8, null, 8, null]],
+])("%o slides where transformers does", (changes, windows) => {
+  expect(windowsOf({ num_experts: 2, num_experts_per_tok: 1, num_local_experts: 2, ...changes })).toEqual(windows);
 });
 
 /** The window of the mask that each layer's attention reads. */

@@ -111,12 +111,25 @@ export class GPTQModifier implements Modifier {
     const scales = this.#scales as WeightScales;
     const qparams = await Promise.all(targets.map((target) => scales.find(stage, target, () => importance)));
     const problems = targets.map(({ args }, index) => columnProblem(weights[index], qparams[index], args, hessian));
-    const rounded = await stage.kernels.roundColumns(hessian.values, problems);
+    const unseen = hessian.dead.length === hessian.order.length;
+    if (unseen) {
+      const paths = targets.map(({ path }) => path).join(", ");
+      stage.warn(
+        `${paths}: no input but zeros in all of the calibration data, expected some; rounded to nearest. ` +
+          "Use more samples, or calibrate all experts with all tokens.",
+      );
+    }
+    const rounded = unseen ? undefined : await stage.kernels.roundColumns(hessian.values, problems);
     for (const [index, { path, module, args }] of targets.entries()) {
-      if (!rounded) this.#roundedToNearest.push(path);
+      if (!rounded && !unseen) this.#roundedToNearest.push(path);
       const quantized: QuantizedWeight = rounded
         ? { ...qparams[index], codes: new Tensor("I8", module.weight.shape, rounded[index].codes), args }
-        : quantizeWeight(withoutColumns(toFloat32(weights[index]), hessian.dead), qparams[index], args, path);
+        : quantizeWeight(
+            withoutColumns(toFloat32(weights[index]), unseen ? [] : hessian.dead),
+            qparams[index],
+            args,
+            path,
+          );
       stage.setQuantized(module, quantized);
       const seconds = (performance.now() - start) / 1000 / targets.length;
       stage.report({ module: path, error: rounded?.[index].loss, seconds });

@@ -24,7 +24,7 @@ export interface HessianOptions {
  * H = 2/n Σ XᵀX of n sequences, as GPTQ (arXiv:2210.17323) takes it.
  * Dead columns get a diagonal of 1; λ · mean(diag H) is added to the diagonal after that.
  *
- * @throws CompressionError if the activations were not finite; `path` names the module
+ * @throws CompressionError if the activations or the damping were not finite; `path` names the module
  */
 export function prepareHessian(
   { value, sequences }: Statistic,
@@ -43,6 +43,9 @@ export function prepareHessian(
   if (byImportance) order.sort((a, b) => diagonal[b] - diagonal[a] || a - b);
   for (const i of dead) diagonal[i] = 1;
   const damping = dampeningFrac * (diagonal.reduce((sum, entry) => sum + entry, 0) / columns);
+  if (!Number.isFinite(damping)) {
+    throw new CompressionError(`${path}: a damping of ${damping}, expected a finite one. Lower dampening_frac.`);
+  }
   const values = permute(value, order, 2 / sequences);
   for (let i = 0; i < columns; i++) values[i * columns + i] = diagonal[order[i]] + damping;
   return { values, order, dead };

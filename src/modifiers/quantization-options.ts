@@ -1,6 +1,8 @@
+import { timeLimited } from "../checkpoint/time-limit.ts";
 import { RecipeError } from "../errors.ts";
-import { Attend } from "../nn/attend.ts";
+import { attendOf } from "../nn/attend.ts";
 import { bestMatch } from "../nn/best-match.ts";
+import { Conv1D } from "../nn/conv1d.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { matchesAny, matchModules } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
@@ -104,13 +106,11 @@ export function assignSchemes(
 ): ModelQuantization {
   for (const { targets } of schemes) matchModules(model, targets);
   const kvCacheScheme = resolveKvCacheScheme(modifier, options);
-  const assigned = new Map<Module, QuantizationScheme>();
-  for (const [path, module] of model.namedModules()) {
-    const scheme = bestMatch(path, module, schemes);
-    if (!scheme || matchesAny(options.ignore ?? [], path, module)) continue;
-    const target = targetIn(path, module, scheme);
-    if (target) assigned.set(target, scheme);
-  }
+  const assigned = timeLimited(matchSchemes, `${modifier}: targets and ignore`, { failure: RecipeError })(
+    model,
+    schemes,
+    options.ignore ?? [],
+  );
   if (assigned.size === 0 && !kvCacheScheme) {
     throw new RecipeError(`${modifier}: no module left to quantize, expected some. Check targets and ignore.`);
   }
@@ -119,15 +119,29 @@ export function assignSchemes(
   return { schemes: assigned, kvCacheScheme };
 }
 
+function matchSchemes(
+  model: Module,
+  schemes: readonly QuantizationScheme[],
+  ignore: readonly string[],
+): Map<Module, QuantizationScheme> {
+  const assigned = new Map<Module, QuantizationScheme>();
+  for (const [path, module] of model.namedModules()) {
+    const scheme = bestMatch(path, module, schemes);
+    if (!scheme || matchesAny(ignore, path, module)) continue;
+    const target = targetIn(path, module, scheme);
+    if (target) assigned.set(target, scheme);
+  }
+  return assigned;
+}
+
 /** What a scheme quantizes of a module that it targets: a linear itself, of attention what it reads. */
 function targetIn(path: string, module: Module, scheme: QuantizationScheme): Module | undefined {
   const { weights, inputActivations, outputActivations } = scheme;
   if (!weights && !inputActivations && !outputActivations) return undefined;
   if (module instanceof Linear) return module;
-  if (module instanceof Embedding && weights)
-    throw new RecipeError(`${path}: an Embedding, expected a Linear. Add it to ignore.`);
-  if (weights || !inputActivations) return undefined;
-  return [...module.namedChildren()].map(([, child]) => child).find((child) => child instanceof Attend);
+  if (weights && (module instanceof Embedding || module instanceof Conv1D))
+    throw new RecipeError(`${path}: of class ${module.constructor.name}, expected a Linear. Add it to ignore.`);
+  return weights || !inputActivations ? undefined : attendOf(module);
 }
 
 /** What the user should know about the observers of weights, each once. */

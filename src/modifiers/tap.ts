@@ -1,33 +1,48 @@
 import type { Node } from "../fx/node.ts";
+import type { TensorType } from "../fx/types.ts";
 import type { Module } from "../nn/module.ts";
 import type { RangeSearch } from "../observers/observer.ts";
+import { add } from "../ops/arithmetic.ts";
 import { type ActivationRounding, rangeErrors } from "../ops/fake-quantize.ts";
-import { gram } from "../ops/gram.ts";
-import { sequenceRange, squareSum } from "../ops/statistics.ts";
+import { accumulateGram, assembleGram, gramPanels } from "../ops/gram.ts";
+import { appendRows, sequenceRange, squareSum } from "../ops/statistics.ts";
 import { concatenateRows } from "../tensor/concatenate.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
-/** What is computed of an observed value in each batch, and how the batches are put together. */
+/** What is kept of an observed value: totals that a graph brings forward batch by batch. */
 export interface Reduction {
   /** Reductions of one name are the same: of one value they are computed once. */
   readonly name: string;
-  /** Records the reduction of one batch's value. */
-  apply(value: Node): Node;
-  /** The total with the result of a batch in it; may be the old one, changed in place. */
-  merge(total: Tensor<"F32">, batch: Tensor<"F32">): Tensor<"F32">;
+  /** The totals before the first batch, for a value of this type. */
+  initial(value: TensorType): readonly Tensor<"F32">[];
+  /** Whether totals have more rows after each batch. */
+  readonly grows?: boolean;
+  /** Records the totals after one more batch from those before it. */
+  accumulate(value: Node, totals: readonly Node[]): readonly Node[];
+  /** Whether a new total may be written over the old one: each old total is read for its own new one alone. */
+  readonly inPlace?: boolean;
+  /** What a modifier is given after the last batch. */
+  finish(totals: readonly Tensor<"F32">[]): Tensor<"F32">;
+  /** `value` with what another call of the module gave in it; may be `value`, changed in place. */
+  merge(value: Tensor<"F32">, other: Tensor<"F32">): Tensor<"F32">;
 }
 
 /** XᵀX of all tokens of all batches: [columns, columns]. */
 export const secondMoment: Reduction = {
   name: "second_moment",
-  apply: (x) => gram(x),
+  inPlace: true,
+  initial: ({ shape }) => gramPanels(shape.at(-1) as number).map((panel) => Tensor.zeros("F32", panel)),
+  accumulate: (x, totals) => totals.map((total, panel) => accumulateGram(x, total, { panel })),
+  finish: assembleGram,
   merge: addInPlace,
 };
 
 /** Σ x² of each column over all tokens of all batches: [columns]. */
 export const columnEnergy: Reduction = {
   name: "column_energy",
-  apply: (x) => squareSum(x),
+  initial: ({ shape }) => [Tensor.zeros("F32", [shape.at(-1) as number])],
+  accumulate: (x, [total]) => [add(total, squareSum(x))],
+  finish: ([total]) => total,
   merge: addInPlace,
 };
 
@@ -36,11 +51,7 @@ export const columnEnergy: Reduction = {
  * [sequences, 2, groups].
  */
 export function rangeOfSequences(groups: number): Reduction {
-  return {
-    name: `range_of_sequences_${groups}`,
-    apply: (x) => sequenceRange(x, { groups }),
-    merge: (total, batch) => concatenateRows([total, batch]) as Tensor<"F32">,
-  };
+  return rowsOfSequences(`range_of_sequences_${groups}`, [2, groups], (x) => sequenceRange(x, { groups }));
 }
 
 /**
@@ -52,10 +63,19 @@ export function searchOfSequences(
   { expand, factors, norm }: Pick<RangeSearch, "expand" | "factors" | "norm">,
 ): Reduction {
   const attrs = { ...rounding, expand, factors, norm };
+  const name = `search_of_sequences_${JSON.stringify(attrs)}`;
+  return rowsOfSequences(name, [2 + factors.length, rounding.heads], (x) => rangeErrors(x, attrs));
+}
+
+/** What `observe` makes of each sequence, of this shape, one after another. */
+function rowsOfSequences(name: string, shape: readonly number[], observe: (x: Node) => Node): Reduction {
   return {
-    name: `search_of_sequences_${JSON.stringify(attrs)}`,
-    apply: (x) => rangeErrors(x, attrs),
-    merge: (total, batch) => concatenateRows([total, batch]) as Tensor<"F32">,
+    name,
+    grows: true,
+    initial: () => [Tensor.zeros("F32", [0, ...shape])],
+    accumulate: (x, [total]) => [appendRows(total, observe(x))],
+    finish: ([total]) => total,
+    merge: (value, other) => concatenateRows([value, other]) as Tensor<"F32">,
   };
 }
 

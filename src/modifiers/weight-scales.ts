@@ -1,11 +1,14 @@
 import { CompressionError, RecipeError } from "../errors.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
+import { memorylessMinmax } from "../observers/minmax.ts";
+import type { Observer } from "../observers/observer.ts";
 import { type ObserverRegistry, resolveWeightObserver } from "../observers/registry.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
+import { codeTypeOf } from "../schemes/code-type.ts";
 import { computeQParams, globalScaleOf, largestMagnitudes, type QParams, type Range } from "../schemes/qparams.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
-import { toFloat32 } from "../tensor/convert.ts";
+import { rounder, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressionStage } from "./modifier.ts";
@@ -51,10 +54,11 @@ export class WeightScales {
   ): Promise<QParams> {
     const weight = await stage.weight(target.module);
     const range = this.#observe(weight, target, importance);
-    if (target.args.strategy !== "tensor_group") return computeQParams(range, target.args, weight.dtype);
+    const { args, path } = target;
+    if (args.strategy !== "tensor_group") return weightQParams(weight, range, args, path);
     this.#amax.set(target.module, largest(range));
     const amax = await this.#fusedAmax(stage, target, importance);
-    return computeQParams(range, target.args, weight.dtype, globalScaleOf(amax, weight.dtype));
+    return weightQParams(weight, range, args, path, globalScaleOf(amax, weight.dtype));
   }
 
   /** The largest magnitude in the ranges of all weights that are fused with one. */
@@ -79,10 +83,46 @@ export class WeightScales {
     { path, module, args }: WeightTarget,
     importance: (module: Linear) => Float32Array | undefined,
   ): Range {
-    expectFinite(weight, path);
     const { observer } = resolveWeightObserver(args.observer, this.observers);
-    return observer.observe(weight, args, path, observer.needsImportance ? importance(module) : undefined);
+    return observeWeight(weight, args, path, observer, observer.needsImportance ? importance(module) : undefined);
   }
+}
+
+/**
+ * The range of each scale of a weight, as `observer` finds it.
+ *
+ * @throws CompressionError naming the module if the weight holds NaN or infinity
+ */
+export function observeWeight(
+  weight: Tensor<FloatDType>,
+  args: QuantizationArgs,
+  path: string,
+  observer: Observer = memorylessMinmax,
+  importance?: Float32Array,
+): Range {
+  expectFinite(weight, path);
+  return observer.observe(weight, args, path, importance);
+}
+
+/**
+ * Scales and zero points of a weight from the ranges of its scales.
+ *
+ * @throws CompressionError naming the module if codes could decode to infinity
+ */
+export function weightQParams(
+  { dtype }: Tensor<FloatDType>,
+  range: Range,
+  args: QuantizationArgs,
+  path: string,
+  globalScale?: Tensor<"F32">,
+): QParams {
+  const qparams = computeQParams(range, args, dtype, globalScale);
+  const [{ min, max }, round] = [codeTypeOf(args), rounder(dtype)];
+  const steps = (args.symmetric ? Math.max(-min, max) : max - min) / (globalScale?.data[0] ?? 1);
+  if (toFloat32(qparams.scale).data.every((scale) => Number.isFinite(round(scale * steps)))) return qparams;
+  throw new CompressionError(
+    `${path}.weight: values so large that their codes decode to infinity in ${dtype}, expected ones nearer to 0. Repair the checkpoint.`,
+  );
 }
 
 function largest(range: Range): number {

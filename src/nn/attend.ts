@@ -8,6 +8,8 @@ export interface AttendConfig {
   /** Heads of keys and values, each shared by `heads / kvHeads` queries. */
   readonly kvHeads: number;
   readonly scale: number;
+  /** Where scores are capped before the mask. */
+  readonly softCap?: number;
 }
 
 /** Queries, keys or values, as attention reads them: after rotation, before the product. */
@@ -36,4 +38,9 @@ export class Attend extends Module<AttendConfig> {
   headsOf(which: AttentionState): number {
     return which === "q" ? this.config.heads : this.config.kvHeads;
   }
+}
+
+/** The part of an attention module whose inputs a scheme on it quantizes. */
+export function attendOf(module: Module): Attend | undefined {
+  return [...module.namedChildren()].map(([, child]) => child).find((child) => child instanceof Attend);
 }

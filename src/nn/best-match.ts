@@ -1,4 +1,4 @@
-import { classNames, matchesPattern } from "./match.ts";
+import { classNames, matchesPattern, namesOf } from "./match.ts";
 import type { Module } from "./module.ts";
 
 /** Something that is for the modules that its targets name. */
@@ -17,10 +17,10 @@ export function bestMatch<Candidate extends HasTargets>(
 ): Candidate | undefined {
   const targets = candidates.flatMap((candidate) => candidate.targets.map((target) => ({ target, candidate })));
   targets.sort((a, b) => Number(a.target > b.target) - Number(a.target < b.target));
-  const classes = classNames(module);
+  const [names, classes] = [namesOf(path, module), classNames(module)];
   const match =
-    targets.find(({ target }) => target === path) ??
-    targets.find(({ target }) => matchesPattern(target, path)) ??
+    targets.find(({ target }) => names.includes(target)) ??
+    targets.find(({ target }) => names.some((name) => matchesPattern(target, name))) ??
     targets.find(({ target }) => classes.includes(target));
   return match?.candidate;
 }

@@ -1,4 +1,5 @@
 import type { Node } from "../fx/node.ts";
+import { scale } from "../ops/arithmetic.ts";
 import { embedding, linear, linearBias } from "../ops/linear.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
@@ -40,5 +41,20 @@ export class Embedding extends Module<void> {
 
   forward(ids: Node): Node {
     return embedding(ids, this.weight); // [batch, seq, width]
+  }
+}
+
+/** Rows of a table by token id, times a factor. */
+export class ScaledEmbedding extends Embedding {
+  constructor(
+    entries: number,
+    width: number,
+    readonly factor: number,
+  ) {
+    super(entries, width);
+  }
+
+  override forward(ids: Node): Node {
+    return scale(super.forward(ids), { factor: this.factor });
   }
 }

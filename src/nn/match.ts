@@ -1,3 +1,4 @@
+import { timeLimited } from "../checkpoint/time-limit.ts";
 import { RecipeError } from "../errors.ts";
 import { Module } from "./module.ts";
 import { nearestNames } from "./nearest-names.ts";
@@ -11,6 +12,13 @@ import { nearestNames } from "./nearest-names.ts";
  * @throws RecipeError that names the pattern and the nearest names
  */
 export function matchModules(model: Module, targetNames: readonly string[]): Set<Module> {
+  return timeLimited(findModules, `targets ${targetNames.join(", ").slice(0, 100)}`, { failure: RecipeError })(
+    model,
+    targetNames,
+  );
+}
+
+function findModules(model: Module, targetNames: readonly string[]): Set<Module> {
   const modules = model.namedModules();
   for (const target of targetNames) {
     if (!modules.some(([name, module]) => matchesTarget(target, name, module))) throw matchesNothing(target, modules);
@@ -24,7 +32,15 @@ export function matchesAny(targets: readonly string[], name: string, module: Mod
 }
 
 function matchesTarget(target: string, name: string, module: Module): boolean {
-  return target === name || matchesPattern(target, name) || classNames(module).includes(target);
+  const names = namesOf(name, module);
+  return (
+    names.includes(target) || names.some((one) => matchesPattern(target, one)) || classNames(module).includes(target)
+  );
+}
+
+/** The full names by which recipes may name a module: its path, and its alias where it has one. */
+export function namesOf(path: string, { alias }: Module): string[] {
+  return alias === undefined ? [path] : [path, alias];
 }
 
 /** Whether `target` is a `re:` pattern that matches the name from its start. */

@@ -22,6 +22,8 @@ export interface HookHandle {
  */
 export abstract class Module<Config = unknown> implements Traceable {
   readonly forwardParameters?: readonly ForwardParameter[];
+  /** Another full name that recipes may give the module, where readers and checkpoints disagree on it. */
+  readonly alias?: string;
   readonly #preHooks = new Set<ForwardPreHook>();
   readonly #hooks = new Set<ForwardHook>();
 

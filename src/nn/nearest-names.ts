@@ -1,7 +1,14 @@
+/** Names that are compared, and characters of each: what a message is worth, where a file brings millions. */
+const MOST_NAMES = 10_000;
+const LONGEST_NAME = 200;
+
 /** The `count` names closest to `wanted` by edit distance, nearest first; for error messages. */
 export function nearestNames(wanted: string, names: Iterable<string>, count = 3): string[] {
+  const short = wanted.slice(0, LONGEST_NAME);
   return [...names]
-    .map((name) => ({ name, distance: editDistance(wanted, name) }))
+    .filter((name) => name.length <= LONGEST_NAME)
+    .slice(0, MOST_NAMES)
+    .map((name) => ({ name, distance: editDistance(short, name) }))
     .sort((a, b) => a.distance - b.distance)
     .slice(0, count)
     .map(({ name }) => name);

@@ -1,5 +1,5 @@
 import type { Node } from "../fx/node.ts";
-import { rmsNorm } from "../ops/norm.ts";
+import { layerNorm, offsetRmsNorm, rmsNorm } from "../ops/norm.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
@@ -17,5 +17,31 @@ export class RMSNorm extends Module<void> {
 
   forward(x: Node): Node {
     return rmsNorm(x, this.weight, { eps: this.eps });
+  }
+}
+
+/** Root-mean-square norm that scales by 1 + weight. */
+export class OffsetRMSNorm extends RMSNorm {
+  override forward(x: Node): Node {
+    return offsetRmsNorm(x, this.weight, { eps: this.eps });
+  }
+}
+
+/** Norm to mean 0 and variance 1 over the last dimension. */
+export class LayerNorm extends Module<void> {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+
+  constructor(
+    width: number,
+    readonly eps: number,
+  ) {
+    super();
+    this.weight = new Parameter([width]);
+    this.bias = new Parameter([width]);
+  }
+
+  forward(x: Node): Node {
+    return layerNorm(x, this.weight, this.bias, { eps: this.eps });
   }
 }

@@ -1,5 +1,6 @@
 import type { Operand } from "../fx/traceable.ts";
-import { onnx } from "./onnx.ts";
+import { scalar } from "./constants.ts";
+import { float, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { broadcast } from "./shapes.ts";
 
@@ -19,9 +20,17 @@ export const mul = defineOp<Binary>({
   lower: (inputs) => onnx("Mul", inputs),
 });
 
+/** x · factor, elementwise. */
+export const scale = defineOp<[x: Operand], { factor: number }>({
+  name: "scale",
+  infer: ([x]) => x,
+  lower: ([x], { factor }) => onnx("Mul", [x, scalar("F32", factor)]),
+});
+
 /** x · sigmoid(x), also called Swish (arXiv:1710.05941). */
 export const silu = defineOp<[x: Operand]>({
   name: "silu",
   infer: ([x]) => x,
-  lower: ([x]) => onnx("Swish", [x]),
+  // One pass over x, where ONNX's Swish takes three.
+  lower: ([x]) => onnx("QuickGelu", [x], { alpha: float(1) }, "com.microsoft"),
 });

@@ -1,50 +1,71 @@
 import type { Operand } from "../fx/traceable.ts";
-import { f32 } from "../fx/types.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { int64 } from "./constants.ts";
-import { type OnnxExpression, onnx } from "./onnx.ts";
+import { onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { mismatch } from "./shapes.ts";
 
-/** Panels that a wide product is cut into: of their blocks, those above the diagonal are copies. */
+/** Panels that a wide product is cut into: of their rows, what is right of the diagonal block is left out. */
 const PANELS = 4;
-/** Columns from which on saving products is worth the copies. */
+/** Columns from which on leaving out is worth the copies of columns. */
 const WIDE = 1024;
 
-/** XᵀX of the last dimension, over all rows: the second moment that a Hessian is made of. [columns, columns]. */
-export const gram = defineOp<[x: Operand]>({
-  name: "gram",
-  infer([x]) {
+/**
+ * Adds XᵀX of the last dimension, over all rows, to a total: the second moment that a Hessian is made of.
+ * As it is symmetric, a panel of its rows is brought forward alone, and only up to its diagonal block: [rows, end].
+ */
+export const accumulateGram = defineOp<[x: Operand, total: Operand], { panel: number }>({
+  name: "accumulate_gram",
+  infer([x, total], { panel }) {
     const width = x.shape.at(-1);
-    if (typeof width !== "number") throw mismatch("gram", x, "a last dimension of fixed size");
-    return f32(width, width);
+    if (typeof width !== "number") throw mismatch("accumulate_gram", x, "a last dimension of fixed size");
+    const shape = gramPanels(width)[panel];
+    if (String(total.shape) !== String(shape)) throw mismatch("accumulate_gram", total, `shape [${shape.join(", ")}]`);
+    return total;
   },
-  lower([x], _, [{ shape }]) {
+  lower([x, total], _, [{ shape }, panel]) {
     const width = shape.at(-1) as number;
+    const [height, end] = panel.shape as readonly number[];
     const rows = onnx("Reshape", [x, int64(-1, width)]);
-    return width >= WIDE && width % PANELS === 0 ? lowerByPanels(rows, width / PANELS) : product(rows, rows);
+    const columns = (begin: number) =>
+      begin === 0 && end === width ? rows : onnx("Slice", [rows, int64(begin), int64(end), int64(1)]);
+    return onnx("Gemm", [columns(end - height), columns(0), total], { transA: 1 });
   },
 });
 
-/** By symmetry: panel i is computed up to its diagonal block, what is right of it is the transpose of later panels. */
-function lowerByPanels(rows: OnnxExpression, size: number): OnnxExpression {
-  const indices = Array.from({ length: PANELS }, (_, index) => index);
-  const panels = indices.map((i) =>
-    product(columns(rows, i * size, (i + 1) * size), i === PANELS - 1 ? rows : columns(rows, 0, (i + 1) * size)),
-  );
-  const mirrored = (i: number, j: number) =>
-    onnx("Transpose", [columns(panels[j], i * size, (i + 1) * size)], { perm: [1, 0] });
-  const lines = indices.map((i) => concatenate([panels[i], ...indices.slice(i + 1).map((j) => mirrored(i, j))], 1));
-  return concatenate(lines, 0);
+/** Shapes of the panels of a product of `width` columns: rows in equal shares, columns up to the last of the rows. */
+export function gramPanels(width: number): [rows: number, end: number][] {
+  if (width < WIDE || width % PANELS !== 0) return [[width, width]];
+  const rows = width / PANELS;
+  return Array.from({ length: PANELS }, (_, panel) => [rows, (panel + 1) * rows]);
 }
 
-function product(a: OnnxExpression, b: OnnxExpression): OnnxExpression {
-  return onnx("Gemm", [a, b], { transA: 1 });
+/** The whole symmetric matrix from its panels: [columns, columns]. */
+export function assembleGram(panels: readonly Tensor<"F32">[]): Tensor<"F32"> {
+  if (panels.length === 1) return panels[0];
+  const width = panels[panels.length - 1].shape[1];
+  const matrix = Tensor.zeros("F32", [width, width]);
+  for (const { data, shape } of panels) {
+    const [rows, end] = shape;
+    for (let row = 0; row < rows; row++) {
+      matrix.data.set(data.subarray(row * end, (row + 1) * end), (end - rows + row) * width);
+    }
+  }
+  mirrorLower(matrix.data, width);
+  return matrix;
 }
 
-function columns(matrix: OnnxExpression, begin: number, end: number): OnnxExpression {
-  return onnx("Slice", [matrix, int64(begin), int64(end), int64(1)]);
-}
+/** Side of the squares in which a matrix is transposed, so that they stay in the cache. */
+const TILE = 64;
 
-function concatenate(parts: readonly OnnxExpression[], axis: number): OnnxExpression {
-  return parts.length === 1 ? parts[0] : onnx("Concat", parts, { axis });
+function mirrorLower(data: Float32Array, width: number): void {
+  for (let top = 0; top < width; top += TILE) {
+    for (let left = 0; left <= top; left += TILE) {
+      for (let row = top; row < Math.min(top + TILE, width); row++) {
+        for (let column = left; column < Math.min(left + TILE, row); column++) {
+          data[column * width + row] = data[row * width + column];
+        }
+      }
+    }
+  }
 }

@@ -3,8 +3,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 /** An attribute of an ONNX node. A plain number is an integer; {@link float} marks the others. */
 export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
 
-/** What an ONNX node reads: another node's first result, a named value, a constant, or nothing (an optional input). */
-export type OnnxInput = OnnxExpression | OnnxValue | Tensor | null;
+/** What an ONNX node reads: another node's result, a named value, a constant, or nothing (an optional input). */
+export type OnnxInput = OnnxExpression | OnnxResult | OnnxValue | Tensor | null;
 
 /** A value that the graph around an operator provides: an input of the operator. */
 export interface OnnxValue {
@@ -18,6 +18,14 @@ export interface OnnxExpression {
   readonly domain?: string;
   readonly inputs: readonly OnnxInput[];
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
+  /** How many results the node has; 1 by default. The expression stands for the first. */
+  readonly results?: number;
+}
+
+/** A later result of a node that has several. */
+export interface OnnxResult {
+  readonly of: OnnxExpression;
+  readonly result: number;
 }
 
 /** Marks a number as a floating-point attribute. */
@@ -30,6 +38,7 @@ export function onnx(
   opType: string,
   inputs: readonly OnnxInput[],
   attributes?: Readonly<Record<string, OnnxAttribute>>,
+  domain?: OnnxExpression["domain"],
 ): OnnxExpression {
-  return { opType, inputs, attributes };
+  return { opType, inputs, attributes, domain };
 }

@@ -22,19 +22,24 @@ export const rotaryTable = defineOp<[positions: Operand, inverseFrequency: Opera
   },
 });
 
-/** Rotates each head of x [batch, seq, heads · size] by the angles of {@link rotaryTable}. */
+/** Rotates each head of x [batch, seq, heads · size], or as many of its first columns as there are angles, by {@link rotaryTable}. */
 export const rotate = defineOp<[x: Operand, cos: Operand, sin: Operand], { heads: number }>({
   name: "rotate",
   infer([x, cos], { heads }) {
     const size = headSize("rotate", x, heads);
-    if (cos.shape.at(-1) !== size / 2) throw mismatch("rotate", cos, `${size / 2} angles for heads of ${size} columns`);
+    const angles = cos.shape.at(-1);
+    if (typeof angles !== "number" || angles > size / 2)
+      throw mismatch("rotate", cos, `${size / 2} angles for heads of ${size} columns`);
     return x;
   },
-  lower([x, cos, sin], { heads }) {
+  lower([x, cos, sin], { heads }, [, { shape }]) {
     // RotaryEmbedding wants a table for every row of the batch; ours may be one for all.
     const rows = onnx("Concat", [onnx("Shape", [x], { end: 2 }), int64(1)], { axis: 0 });
     const perRow = (table: OnnxInput) => onnx("Expand", [table, rows]);
-    return onnx("RotaryEmbedding", [x, perRow(cos), perRow(sin)], { num_heads: heads });
+    return onnx("RotaryEmbedding", [x, perRow(cos), perRow(sin)], {
+      num_heads: heads,
+      rotary_embedding_dim: 2 * (shape.at(-1) as number),
+    });
   },
 });
 

@@ -33,6 +33,17 @@ export const sequenceRange = defineOp<[x: Operand], { groups: number }>({
   },
 });
 
+/** The rows of one tensor, then those of another of the same shape but for them. */
+export const appendRows = defineOp<[head: Operand, tail: Operand]>({
+  name: "append_rows",
+  infer([head, tail]) {
+    const rest = head.shape.slice(1);
+    if (String(tail.shape.slice(1)) !== String(rest)) throw mismatch("append_rows", tail, `rows of shape [${rest}]`);
+    return { dtype: head.dtype, shape: [`${head.shape[0]}_and_${tail.shape[0]}`, ...rest] };
+  },
+  lower: (inputs) => onnx("Concat", inputs, { axis: 0 }),
+});
+
 /** [sequences, tokens, groups, columns of one] of an activation; a matrix is one sequence. */
 export function sequencesOf(x: OnnxValue, type: TensorType, groups: number): OnnxExpression {
   const width = widthOf("sequence_range", type);

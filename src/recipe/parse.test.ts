@@ -97,6 +97,10 @@ describe("what is no recipe is refused with its line and column", () => {
     ["a: 1\na: 2", "r.yaml:2:1: Map keys must be unique."],
     ["AModifier:\n  x: !!python/object [static]", "r.yaml:2:6: Unresolved tag: tag:yaml.org,2002:python/object."],
     ["AModifier: &a\n  x: *a", "r.yaml:2:6: *a lies within itself, expected an end."],
+    [
+      "AModifier:\n  __proto__: {x: 1}",
+      "r.yaml:2:3: a key __proto__, which JavaScript reserves, expected another. Rename it.",
+    ],
     ["AModifier: *b", "r.yaml:1:12: no &b before it, expected one."],
   ])("%j", (text, message) => {
     expect(parse(text)).toBe(message);
@@ -107,6 +111,10 @@ describe("what is no recipe is refused with its line and column", () => {
     const bomb = `a: &a [x]\n${level("b", "a")}${level("c", "b")}${level("d", "c")}AModifier: {x: *d}`;
     expect(parse(bomb)).toBe(
       "r.yaml: Excessive alias count indicates a resource exhaustion attack, expected a recipe.",
+    );
+    const wide = `a: &a [x]\n${["b", "c", "d", "e", "f"].map((name, i) => level(name, "abcde"[i])).join("")}`;
+    expect(parse(`${wide}q_stage: {q_modifiers: *f}`)).toBe(
+      "r.yaml: 445680 values with every alias written out, expected at most 100000. Shorten it.",
     );
     expect(parse("[".repeat(50_000))).toMatch(/^r\.yaml:.* call stack/);
     expect(parse("#".repeat(1_000_001))).toBe("r.yaml: 1000001 characters, expected at most 1000000.");

@@ -1,4 +1,5 @@
 import { isMap, isScalar, isSeq, type Node } from "yaml";
+import { timeLimited } from "../checkpoint/time-limit.ts";
 import { RecipeError } from "../errors.ts";
 import { substituteVariables, type Variables } from "./variables.ts";
 import { YamlText } from "./yaml.ts";
@@ -54,10 +55,13 @@ export function parseRecipe(
   if (text.length > MAX_LENGTH) {
     throw new RecipeError(`${name}: ${text.length} characters, expected at most ${MAX_LENGTH}.`);
   }
-  try {
+  const read = () => {
     const yaml = new YamlText(text, name);
     substituteVariables(yaml, variables);
     return { stages: filterStages(readStages(yaml), stage, name) };
+  };
+  try {
+    return timeLimited(read, name, { failure: RecipeError })(); // the parser compares each key with all others
   } catch (cause) {
     if (cause instanceof RecipeError) throw cause;
     // nested too deep for the parser, or more aliases than it allows

@@ -1,3 +1,4 @@
+import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
@@ -26,5 +27,13 @@ test("a missing file, and a .md file without front matter, are refused", async (
   );
   expect(() => readRecipeText("nowhere/r.yaml")).toThrow(
     new RecipeError("nowhere/r.yaml: no such file, expected a recipe."),
+  );
+});
+
+test("a file larger than any recipe is not read", async () => {
+  const path = join(await temporaryFolder({ "r.yaml": "" }), "r.yaml");
+  truncateSync(path, 4_000_001); // takes no room on disk
+  expect(() => readRecipeText(path)).toThrow(
+    new RecipeError(`${path}: 4000001 bytes, expected a recipe of at most 4000000.`),
   );
 });

@@ -8,6 +8,9 @@ export interface RecipeText {
   readonly name: string;
 }
 
+/** Bytes of a recipe's file; a recipe has a few hundred. */
+const LARGEST = 4_000_000;
+
 const EXTENSIONS: readonly string[] = [".yaml", ".yml", ".json", ".md"];
 
 /**
@@ -22,6 +25,8 @@ export function readRecipeText(source: string): RecipeText {
     }
     return { text: source, name: "recipe" };
   }
+  const { size } = statSync(source);
+  if (size > LARGEST) throw new RecipeError(`${source}: ${size} bytes, expected a recipe of at most ${LARGEST}.`);
   const text = readFileSync(source, "utf8");
   return { text: extname(source) === ".md" ? frontMatter(text, source) : text, name: source };
 }

@@ -31,6 +31,17 @@ describe("substitution", () => {
     expect(fieldsOf("AModifier: {x: $y}", { y: null })).toEqual({ x: null });
   });
 
+  test("variables and aliases of them that multiply are refused before they are written out", () => {
+    const list = `[${"x,".repeat(1000)}]`;
+    const many = (one: string) => `[${`${one},`.repeat(1000)}]`;
+    expect(fieldsOf(`args: {b: ${list}}\nAModifier: {x: ${many("$b")}}`)).toBe(
+      "r.yaml: 100100 values with every alias written out, expected at most 100000. Shorten it.",
+    );
+    expect(fieldsOf(`args: {b: ${list}}\nAModifier: {x: &x $b, y: ${many("*x")}}`)).toMatch(
+      /^r\.yaml: \d+ values with every alias written out, expected at most 100000\. Shorten it\.$/,
+    );
+  });
+
   test("an unknown variable, and a given one that is not used, are named", () => {
     expect(fieldsOf("args: {bits: 4}\nAModifier:\n  x: $bit")).toBe(
       "r.yaml:3:6: variable $bit is not defined, expected one of $bits. Add it to args.",

@@ -21,6 +21,7 @@ export function substituteVariables(yaml: YamlText, given: Variables): void {
     ...given,
   };
   const used = new Set<string>();
+  let count = 0;
   visit(document, {
     Pair: (_, { value }) => (value && value === own ? visit.SKIP : undefined),
     Scalar(key, scalar, path) {
@@ -28,12 +29,15 @@ export function substituteVariables(yaml: YamlText, given: Variables): void {
       if (name === undefined) return undefined;
       if (!Object.hasOwn(values, name)) throw undefinedVariable(yaml.at(scalar), name, Object.keys(values));
       used.add(name);
+      count += countValues(values[name]);
+      yaml.checkValues(count);
       const node = document.createNode(values[name], { aliasDuplicateObjects: false });
       replace(path.at(-1), key, Object.assign(node, { range: scalar.range, anchor: scalar.anchor }));
       return visit.SKIP;
     },
     Alias: (_, alias, path) => checkAlias(yaml, alias, path),
   });
+  yaml.checkSize(); // an alias of a variable now stands for all of its value
   const unused = Object.keys(given).find((name) => !used.has(name));
   if (unused === undefined) return;
   throw new RecipeError(`${yaml.name}: variable ${unused} is given, but $${unused} is nowhere in it. Check the name.`);
@@ -59,6 +63,11 @@ export function parseVariables(assignments: readonly string[]): Variables {
 
 function variableIn({ value }: Scalar): string | undefined {
   return typeof value === "string" && value.startsWith("$") && NAME.test(value.slice(1)) ? value.slice(1) : undefined;
+}
+
+function countValues(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 1;
+  return Object.values(value).reduce((sum: number, inner) => sum + countValues(inner), 1);
 }
 
 /** Puts `node` in place of what `parent` holds at `key`. */

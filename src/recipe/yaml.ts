@@ -1,8 +1,25 @@
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+} from "yaml";
 import { RecipeError } from "../errors.ts";
 
 /** More aliases than a recipe has use for are an attack: each may multiply what is written once. */
 const MAX_ALIASES = 100;
+
+const LONGEST_MESSAGE = 200;
+
+/** Values in a recipe once each alias and variable is written out: what holds more was not written by hand. */
+export const MAX_VALUES = 100_000;
 
 /** A parsed YAML text that knows where each node lies in it. JSON is YAML too. */
 export class YamlText {
@@ -17,7 +34,11 @@ export class YamlText {
     const options = { lineCounter: this.#lines, prettyErrors: false, stringKeys: true, merge: true };
     this.document = parseDocument(text, options);
     const [problem] = [...this.document.errors, ...this.document.warnings]; // a warning is a tag that nobody knows
-    if (problem) throw new RecipeError(`${this.#position(problem.pos[0])}: ${problem.message}.`, { cause: problem });
+    if (problem) {
+      const message = problem.message.slice(0, LONGEST_MESSAGE); // it repeats what it found
+      throw new RecipeError(`${this.#position(problem.pos[0])}: ${message}.`, { cause: problem });
+    }
+    this.checkSize();
   }
 
   /** `name:line:column` of a node. */
@@ -29,6 +50,19 @@ export class YamlText {
   /** What an alias stands for; any other node is itself. */
   resolve(node: unknown): unknown {
     return isAlias(node) ? node.resolve(this.document) : node;
+  }
+
+  /** @throws RecipeError if the text holds more values than {@link checkValues} lets pass */
+  checkSize(): void {
+    this.checkValues(this.#count(this.document.contents, new Map()));
+  }
+
+  /** @throws RecipeError if `values`, how many there are in all, is more than a recipe has use for */
+  checkValues(values: number): void {
+    if (values <= MAX_VALUES) return;
+    throw new RecipeError(
+      `${this.name}: ${values} values with every alias written out, expected at most ${MAX_VALUES}. Shorten it.`,
+    );
   }
 
   /** A node as plain values. */
@@ -54,6 +88,24 @@ export class YamlText {
       ({ key, value } = next);
     }
     return this.at(key);
+  }
+
+  /** Values in and below a node; `known` has those below each anchor that came before. */
+  #count(node: unknown, known: Map<string, number>): number {
+    if (isAlias(node)) return known.get(node.source) ?? 0;
+    if (isPair(node)) {
+      if (nameOf(node.key) === "__proto__") throw this.#reserved(node.key);
+      return this.#count(node.value, known);
+    }
+    const inner = isCollection(node) ? node.items : [];
+    const count = inner.reduce((sum: number, item) => sum + this.#count(item, known), 1);
+    const { anchor } = (node ?? {}) as { anchor?: string };
+    if (anchor) known.set(anchor, count);
+    return count;
+  }
+
+  #reserved(key: unknown): RecipeError {
+    return new RecipeError(`${this.at(key)}: a key __proto__, which JavaScript reserves, expected another. Rename it.`);
   }
 
   #position(offset: number): string {

@@ -67,10 +67,16 @@ export class Executable {
    * Runs the graph once.
    *
    * @param inputs - a value for each placeholder, by name
+   * @param targets - tensors that outputs of these names are written into, in place of new ones
    * @returns the graph's outputs by name
    * @throws NodeError, or ExecutionError for inputs that are missing, unknown or of another type
    */
-  async run(inputs: Readonly<Record<string, Value>>, parameters: ParameterValues): Promise<Record<string, Value>> {
+  async run(
+    inputs: Readonly<Record<string, Value>>,
+    parameters: ParameterValues,
+    targets: Readonly<Record<string, Tensor>> = {},
+  ): Promise<Record<string, Value>> {
+    const writeInto = new Map(Object.entries(targets).map(([name, tensor]) => [this.graph.outputs.get(name), tensor]));
     const values = new Map<Node, readonly Tensor[]>();
     checkInputs(this.graph.placeholders, inputs);
     for (const node of this.graph.placeholders) values.set(node, [inputs[node.name]].flat() as Tensor[]);
@@ -80,7 +86,7 @@ export class Executable {
         .map(async (node) => values.set(node, [await parameters.get(node.targetName)])),
     );
     for (const { compiled, opaque } of this.parts) {
-      if (compiled) await runCompiled(compiled, values);
+      if (compiled) await runCompiled(compiled, values, writeInto);
       for (const node of opaque) values.set(node, [await runOpaque(node, values)]);
     }
     const outputs = [...this.graph.outputs].map(([name, node]) => [name, toValue(node, values)] as const);
@@ -88,11 +94,20 @@ export class Executable {
   }
 }
 
-async function runCompiled({ lowered, session }: CompiledPart, values: Map<Node, readonly Tensor[]>): Promise<void> {
+async function runCompiled(
+  { lowered, session }: CompiledPart,
+  values: Map<Node, readonly Tensor[]>,
+  writeInto: ReadonlyMap<Node | undefined, Tensor>,
+): Promise<void> {
   const feeds = new Map(
     lowered.inputs.map(({ node, index }, position) => [`i${position}`, tensorsOf(node, values)[index]]),
   );
-  const results = await session.run(feeds).catch((cause) => {
+  const targets = new Map<string, Tensor>();
+  for (const [position, { node }] of lowered.outputs.entries()) {
+    const target = writeInto.get(node);
+    if (target) targets.set(`o${position}`, target);
+  }
+  const results = await session.run(feeds, targets).catch((cause) => {
     throw new NodeError(lowered.nodes[failedPosition(cause)], cause);
   });
   for (const [position, { node, index }] of lowered.outputs.entries()) {

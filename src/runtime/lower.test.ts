@@ -27,7 +27,7 @@ test("ONNX nodes are named for the graph node that they are made from", () => {
   const { graph } = decode(lower(traceFunction((x) => silu(add(x, x)), { x: f32(3) })));
   expect(graph?.node?.map(({ opType, name }) => `${opType} ${name}`)).toEqual([
     "Add n0:t0",
-    "Swish n1:t1",
+    "QuickGelu n1:t1",
     "Identity o0",
   ]);
 });

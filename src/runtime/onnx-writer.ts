@@ -41,10 +41,11 @@ export class OnnxWriter {
     const inputs = expression.inputs.map((input) => this.#inputName(input, label));
     const output = `t${this.#emitted.size}`;
     this.#emitted.set(expression, output);
-    const { opType, domain = "", attributes = {} } = expression;
+    const { opType, domain = "", attributes = {}, results = 1 } = expression;
+    const outputs = Array.from({ length: results }, (_, result) => resultName(output, result));
     const attribute = Object.entries(attributes).map(([name, value]) => attributeProto(name, value));
     this.#nodes.push(
-      NodeProto.create({ name: `${label}:${output}`, opType, domain, input: inputs, output: [output], attribute }),
+      NodeProto.create({ name: `${label}:${output}`, opType, domain, input: inputs, output: outputs, attribute }),
     );
     return output;
   }
@@ -71,6 +72,7 @@ export class OnnxWriter {
   #inputName(input: OnnxInput, label: string): string {
     if (input === null) return "";
     if (input instanceof Tensor) return this.#constant(input);
+    if ("of" in input) return resultName(this.emit(input.of, label), input.result);
     return "value" in input ? input.value : this.emit(input, label);
   }
 
@@ -83,6 +85,11 @@ export class OnnxWriter {
     this.#constants.push(TensorProto.create({ name, dataType: onnxType(tensor.dtype), dims, rawData: tensor.bytes }));
     return name;
   }
+}
+
+/** An expression's name is that of its first result. */
+function resultName(expression: string, result: number): string {
+  return result === 0 ? expression : `${expression}:${result}`;
 }
 
 function onnxType(dtype: DType): number {

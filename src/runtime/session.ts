@@ -35,7 +35,8 @@ function probeModel(): Uint8Array {
 
 /** A model compiled for one device. */
 export interface Session {
-  run(inputs: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>>;
+  /** @param targets - tensors that results of these names are written into, in place of new ones */
+  run(inputs: ReadonlyMap<string, Tensor>, targets?: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>>;
 }
 
 /** Compiles ONNX models for one device; equal models share one session. */
@@ -95,10 +96,15 @@ export class Runtime {
       extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
     return {
-      async run(inputs) {
+      async run(inputs, targets = new Map()) {
         const feeds = Object.fromEntries([...inputs].map(([name, tensor]) => [name, toOrt(tensor)]));
-        const results = await session.run(feeds);
-        return new Map(Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor as OrtTensor)]));
+        const fetches = Object.fromEntries(
+          session.outputNames.map((name) => [name, targets.has(name) ? toOrt(targets.get(name) as Tensor) : null]),
+        );
+        const results = await session.run(feeds, fetches);
+        return new Map(
+          Object.entries(results).map(([name, tensor]) => [name, targets.get(name) ?? fromOrt(tensor as OrtTensor)]),
+        );
       },
     };
   }

@@ -4,6 +4,7 @@ import { inlineCalls, type Origins, type SelectOutputs } from "../fx/inline.ts";
 import type { Node } from "../fx/node.ts";
 import { numberLines } from "../fx/print.ts";
 import { Executable, NodeError, type Value } from "../runtime/executable.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 
 /** A coarse graph whose calls were traced through, lowered and compiled; it fails with the coarse graph's code. */
@@ -30,9 +31,13 @@ export class CompiledGraph {
   }
 
   /** Runs once. A failure inside is an ExecutionError with the numbered code, the failing line marked. */
-  async run(inputs: Readonly<Record<string, Value>>, { weights }: DispatchedModel): Promise<Record<string, Value>> {
+  async run(
+    inputs: Readonly<Record<string, Value>>,
+    { weights }: DispatchedModel,
+    targets?: Readonly<Record<string, Tensor>>,
+  ): Promise<Record<string, Value>> {
     try {
-      return await this.executable.run(inputs, weights);
+      return await this.executable.run(inputs, weights, targets);
     } catch (cause) {
       if (!(cause instanceof NodeError)) throw cause;
       throw this.#explain(cause);

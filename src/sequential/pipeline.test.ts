@@ -84,7 +84,7 @@ test("linears that read one value share a tap, and calibrating runs neither lm_h
   const hooks = recorder.attach();
   const compiled = await CompiledGraph.compile(last, dispatched, () => recorder.outputs).finally(hooks.remove);
   expect(linears).toHaveLength(7);
-  expect(Object.keys(recorder.outputs)).toEqual(["tap_0", "tap_1", "tap_2", "tap_3"]);
+  expect(Object.keys(recorder.outputs)).toEqual(["tap_0_0", "tap_1_0", "tap_2_0", "tap_3_0"]);
   const read = compiled.parameterPaths.filter((path) => path.endsWith("weight"));
   expect(read).not.toContain("lm_head.weight");
   expect(read).not.toContain("model.layers.1.mlp.down_proj.weight");

@@ -91,8 +91,9 @@ class Run {
       hooks.remove,
     );
     await this.#forEachBatch("calibrating", index, async (batch) => {
-      const inputs = this.#cache.fetch(batch, subgraph.inputNames);
-      recorder.add(await compiled.run(inputs, this.dispatched), sequencesIn(this.batches[batch]));
+      const inputs = { ...this.#cache.fetch(batch, subgraph.inputNames), ...recorder.inputs };
+      const totals = await compiled.run(inputs, this.dispatched, recorder.targets);
+      recorder.add(totals, sequencesIn(this.batches[batch]));
     });
     this.#statistics.add(recorder.statistics());
   }

@@ -1,24 +1,30 @@
+import type { Graph } from "../fx/graph.ts";
 import type { Node } from "../fx/node.ts";
 import type { Reduction, Statistic, Tap } from "../modifiers/tap.ts";
 import type { HookHandle } from "../nn/module.ts";
 import type { Value } from "../runtime/executable.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-interface TapOutput {
+/** One reduction of one value, and the totals that it has come to. */
+interface Observation {
   readonly value: Node;
   readonly reduce: Reduction;
-  readonly result: Node;
-  /** Modules that read the value: their taps share the result. */
+  /** Modules that read the value: their taps share the totals. */
   readonly taps: Set<Tap>;
+  /** Names under which the graph takes the totals before a batch, in order. */
+  readonly inputs: readonly string[];
+  /** The totals after a batch, by the names under which the graph gives them, in the same order. */
+  readonly results: Readonly<Record<string, Node>>;
+  totals: readonly Tensor<"F32">[];
+  sequences: number;
 }
 
 /**
- * Adds taps to a graph as extra outputs while it is traced, and sums up what they give over the batches.
+ * Adds taps to a graph while it is traced: inputs for the totals so far, outputs for those after a batch.
  * A reduction of one value is computed once, however many modules read the value.
  */
 export class TapRecorder {
-  readonly #outputs = new Map<string, TapOutput>();
-  readonly #totals = new Map<string, Statistic>();
+  readonly #observations: Observation[] = [];
 
   constructor(private readonly taps: readonly Tap[]) {}
 
@@ -42,37 +48,68 @@ export class TapRecorder {
     return module.registerForwardPreHook((_, args) => record(args[value]));
   }
 
-  /** The recorded reductions by output name. */
+  /** The totals after a batch by output name: what the graph is to return. */
   get outputs(): Record<string, Node> {
-    return Object.fromEntries([...this.#outputs].map(([name, { result }]) => [name, result]));
+    return Object.assign({}, ...this.#observations.map(({ results }) => results));
   }
 
-  /** Adds what one batch of `sequences` rows gave. */
-  add(results: Readonly<Record<string, Value>>, sequences: number): void {
-    for (const [name, { reduce }] of this.#outputs) {
-      const batch = results[name] as Tensor<"F32">;
-      const total = this.#totals.get(name);
-      const value = total ? reduce.merge(total.value, batch) : batch;
-      this.#totals.set(name, { value, sequences: (total?.sequences ?? 0) + sequences });
+  /** The totals so far: what the graph reads beside its own inputs. */
+  get inputs(): Record<string, Tensor> {
+    return Object.fromEntries(
+      this.#observations.flatMap(({ inputs, totals }) => inputs.map((name, index) => [name, totals[index]])),
+    );
+  }
+
+  /** Tensors that results may be written into, by output name. */
+  get targets(): Record<string, Tensor> {
+    return Object.fromEntries(
+      this.#observations
+        .filter(({ reduce }) => reduce.inPlace)
+        .flatMap(({ results, totals }) => Object.keys(results).map((name, index) => [name, totals[index]])),
+    );
+  }
+
+  /** Takes the totals after a batch of `sequences` rows. */
+  add(found: Readonly<Record<string, Value>>, sequences: number): void {
+    for (const observation of this.#observations) {
+      observation.totals = Object.keys(observation.results).map((name) => found[name] as Tensor<"F32">);
+      observation.sequences += sequences;
     }
   }
 
-  /** What each tap has seen; a module that was called twice has one total for each call. */
+  /** What each tap has seen; a module that was called twice has one statistic for each call. */
   *statistics(): Generator<[Tap, Statistic]> {
-    for (const [name, { taps }] of this.#outputs) {
-      const total = this.#totals.get(name);
-      for (const tap of taps) if (total) yield [tap, total];
+    for (const { taps, reduce, totals, sequences } of this.#observations) {
+      const statistic = { value: reduce.finish(totals), sequences };
+      for (const tap of taps) yield [tap, statistic];
     }
   }
 
   #record(tap: Tap, value: Node): void {
-    const known = [...this.#outputs.values()].find(
-      (output) => output.value === value && output.reduce.name === tap.reduce.name,
-    );
+    const known = this.#observations.find((other) => other.value === value && other.reduce.name === tap.reduce.name);
     if (known) known.taps.add(tap);
-    else {
-      const result = tap.reduce.apply(value);
-      this.#outputs.set(`tap_${this.#outputs.size}`, { value, reduce: tap.reduce, result, taps: new Set([tap]) });
-    }
+    else this.#observations.push(this.#observe(tap, value));
+  }
+
+  #observe(tap: Tap, value: Node): Observation {
+    const { reduce } = tap;
+    const name = `tap_${this.#observations.length}`;
+    const totals = reduce.initial(value.tensorType);
+    const inputs = totals.map(({ dtype, shape: [rows, ...rest] }, index) => {
+      const shape = [reduce.grows ? `${name}_rows` : rows, ...rest];
+      return (value.graph as Graph).placeholder(`${name}_total_${index}`, { dtype, shape });
+    });
+    const results = Object.fromEntries(
+      reduce.accumulate(value, inputs).map((result, index) => [`${name}_${index}`, result]),
+    );
+    return {
+      value,
+      reduce,
+      taps: new Set([tap]),
+      inputs: inputs.map((node) => node.name),
+      results,
+      totals,
+      sequences: 0,
+    };
   }
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { loadFixtureModel } from "../../test/fixture-model.ts";
+import { FIXTURE_MODELS, loadFixtureModel } from "../../test/fixture-model.ts";
 import { TraceError } from "../errors.ts";
 import type { Node } from "../fx/node.ts";
 import { Linear } from "../nn/linear.ts";
@@ -21,16 +21,21 @@ interface ReferenceNode {
   readonly inputs: readonly string[];
 }
 
-describe.each(["llama", "llama-rope3-untied", "mistral", "qwen2"])("%s", (name) => {
+describe.each(FIXTURE_MODELS)("%s", (name) => {
   const model = loadFixtureModel(name);
   const reference: { nodes: ReferenceNode[]; input_names: string[]; consumed_names: string[] }[] = readJson(
     `models/${name}/subgraphs.json`,
   ).subgraphs;
   const subgraphs = traceSubgraphs(model, sample, model.noSplitModules);
 
+  const targets = matchModules(model, model.noSplitModules);
+  const paths = new Set(model.namedModules().flatMap(([path, module]) => (targets.has(module) ? [path] : [])));
+
+  test("has the reference's sequential targets", () => {
+    expect(model.noSplitModules).toEqual(readJson(`models/${name}/subgraphs.json`).sequential_targets);
+  });
+
   test("is cut into as many subgraphs as by the reference, each with the same target", () => {
-    const targets = matchModules(model, model.noSplitModules);
-    const paths = new Set(model.namedModules().flatMap(([path, module]) => (targets.has(module) ? [path] : [])));
     const found = subgraphs.map(({ calledModules }) => calledModules.filter((path) => paths.has(path)));
     expect(found).toEqual(
       reference.map(({ nodes }) =>
@@ -40,13 +45,18 @@ describe.each(["llama", "llama-rope3-untied", "mistral", "qwen2"])("%s", (name) 
   });
 
   test("the inputs of each decoder layer are what the reference's are: hidden states, mask, rotary table", () => {
+    let compared = 0;
     for (const [index, { nodes }] of reference.entries()) {
-      const layer = nodes.find(({ op, target }) => op === "call_module" && /^model\.layers\.\d+$/.test(target));
-      const ours = subgraphs[index].graph.nodes.find(({ targetName }) => targetName === layer?.target);
-      if (!layer || !ours) continue;
-      const rolesOf = (names: readonly string[]) => new Set(names.map(roleOf).filter((role) => role !== null));
-      expect(rolesOf(ours.inputs.map((input) => input.name))).toEqual(rolesOf(layer.inputs));
+      const layer = nodes.find(({ op, target }) => op === "call_module" && paths.has(target));
+      if (!layer) continue;
+      const ours = subgraphs[index].graph.nodes.find(({ targetName }) => targetName === layer.target);
+      const read = ours?.inputs.map((input) => OUR_VALUES[input.name] ?? input.name);
+      const theirs = { ...REFERENCE_VALUES, ...REFERENCE_VALUES_OF[name] };
+      const given = layer.inputs.map((input) => (input in theirs ? theirs[input] : input));
+      expect(new Set(read)).toEqual(new Set(given.filter((value) => value !== null)));
+      compared++;
     }
+    expect(compared).toBe(paths.size);
   });
 
   test("everything that is read is consumed by its last reader", () => {
@@ -59,14 +69,34 @@ describe.each(["llama", "llama-rope3-untied", "mistral", "qwen2"])("%s", (name) 
   });
 });
 
-/** What a value is, whatever its node is called; position_ids, which the reference's layers get and do not read, are none. */
-function roleOf(name: string): string | null {
-  if (/^model_layers_\d+$/.test(name)) return name;
-  if (name === "model_embed_tokens" || name === "getitem") return "embedding";
-  if (name === "causal_mask" || name === "create_sliding_window_causal_mask") return "mask";
-  if (name === "wrapped_4" || name === "getitem_5" || name === "getitem_6") return "mask";
-  return name === "getitem_2" ? null : name;
-}
+/** What our values are, where the name does not say it as the reference's does. */
+const OUR_VALUES: Record<string, string> = {
+  model_embed_tokens: "embedding",
+  gpt_neox_embed_in: "embedding",
+  add: "embedding",
+  causal_mask: "mask",
+  causal_mask_1: "mask",
+  model_rotary_emb_local: "angles of sliding layers",
+};
+
+/** What the reference's values are; null for what layers get and do not read. */
+const REFERENCE_VALUES: Record<string, string | null> = {
+  getitem: "embedding",
+  getitem_2: null,
+  ...Object.fromEntries(
+    ["wrapped_4", "getitem_5", "getitem_6", "getitem_7", "getitem_8"].map((name) => [name, "mask"]),
+  ),
+  create_causal_mask: "mask",
+  create_sliding_window_causal_mask: "mask",
+};
+
+/** Names that stand for something else in one family. */
+const REFERENCE_VALUES_OF: Record<string, Record<string, string | null>> = {
+  gemma3: { model_rotary_emb: "angles of sliding layers", model_rotary_emb_1: "model_rotary_emb" },
+  gpt2: { transformer_drop: "embedding", wrapped_6: "mask", getitem_6: null, getitem_8: null },
+  opt: { add: "embedding", wrapped_7: "mask", getitem_4: null },
+  gpt_neox: { gpt_neox_emb_dropout: "embedding" },
+};
 
 describe("the reference's other ways to cut a Llama", () => {
   const model = loadFixtureModel("llama");

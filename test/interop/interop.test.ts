@@ -27,9 +27,9 @@ const gptq = {
 };
 
 /** One group of 4 bits, by hand, in JSON, which is YAML too. */
-const int4 = (weights: object) => {
+const int4 = (weights: object, ignore = ["lm_head"]) => {
   const group = { targets: ["Linear"], weights: { num_bits: 4, type: "int", symmetric: true, ...weights } };
-  return JSON.stringify({ QuantizationModifier: { config_groups: { group_0: group }, ignore: ["lm_head"] } });
+  return JSON.stringify({ QuantizationModifier: { config_groups: { group_0: group }, ignore } });
 };
 
 /** What is compressed, by name. Tensors are saved in F32 where both sides should decompress in it. */
@@ -77,6 +77,16 @@ const CASES = {
     model: tiny("qwen2"),
     recipe: int4({ strategy: "group", group_size: 16, symmetric: false }),
   },
+  "Gemma 2 by channels": { model: tiny("gemma2"), recipe: int4({ strategy: "channel" }) },
+  "Gemma 3 in groups of 32": { model: tiny("gemma3"), recipe: int4({ strategy: "group", group_size: 32 }) },
+  "Phi-3 in groups of 64": { model: tiny("phi3"), recipe: int4({ strategy: "group", group_size: 64 }) },
+  "Mixtral in groups of 32": { model: tiny("mixtral"), recipe: int4({ strategy: "group", group_size: 32 }) },
+  "Qwen3-MoE in groups of 32": { model: tiny("qwen3_moe"), recipe: int4({ strategy: "group", group_size: 32 }) },
+  "Qwen2-MoE in groups of 32": { model: tiny("qwen2_moe"), recipe: int4({ strategy: "group", group_size: 32 }) },
+  "GPT-2, lm_head alone": { model: tiny("gpt2"), recipe: int4({ strategy: "channel" }, []) },
+  "OPT in groups of 32": { model: tiny("opt"), recipe: int4({ strategy: "group", group_size: 32 }) },
+  "GPT-NeoX in groups of 32": { model: tiny("gpt_neox"), recipe: int4({ strategy: "group", group_size: 32 }) },
+  "Qwen3 in groups of 32": { model: tiny("qwen3"), recipe: int4({ strategy: "group", group_size: 32 }) },
 } satisfies Record<string, Omit<OneshotOptions, "output">>;
 const names = Object.keys(CASES);
 

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 
 
 def logits(folder: str, ids: torch.Tensor) -> list[float]:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+    # eager: the default attention leaves out Gemma 2's soft cap
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", attn_implementation="eager").eval()
     model(input_ids=ids[:, :1])  # the first call decompresses the weights, in the dtype of the checkpoint
     torch.nn.Module.float(model)  # transformers' own `float` refuses a quantized model, even a decompressed one
     return model(input_ids=ids).logits[0].flatten().tolist()

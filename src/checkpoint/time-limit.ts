@@ -1,0 +1,45 @@
+import { createContext, Script } from "node:vm";
+import { CheckpointError, type LayerwiseError } from "../errors.ts";
+
+/** What {@link timeLimited} may be told. */
+export interface TimeLimitOptions<Args extends readonly unknown[]> {
+  /** Which class of error says that the time is up. CheckpointError. */
+  readonly failure?: new (
+    message: string,
+    options: ErrorOptions,
+  ) => LayerwiseError;
+  /** Seconds that a call with these arguments may take; what is meant well needs a hundredth. 10. */
+  readonly seconds?: (...args: Args) => number;
+}
+
+const CALL = new Script("call()");
+
+/**
+ * A function that is stopped when its time is up: for what a file steers so far that it may never end, such as a pattern that
+ * backtracks or a template that loops. The virtual machine is there for its clock alone; it shuts nothing in.
+ *
+ * @param where - the file, for the message
+ * @throws `failure` where the time is up, and what `task` throws
+ */
+export function timeLimited<Args extends readonly unknown[], Result>(
+  task: (...args: Args) => Result,
+  where: string,
+  { failure = CheckpointError, seconds = () => 10 }: TimeLimitOptions<Args> = {},
+): (...args: Args) => Result {
+  const globals: { call?: () => void } = {};
+  const context = createContext(globals);
+  return (...args) => {
+    const limit = seconds(...args);
+    let result: Result | undefined;
+    globals.call = () => {
+      result = task(...args);
+    };
+    try {
+      CALL.runInContext(context, { timeout: Math.ceil(1000 * limit) });
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw cause;
+      throw new failure(`${where}: not done after ${limit} s, expected an end. Do not use it.`, { cause });
+    }
+    return result as Result;
+  };
+}

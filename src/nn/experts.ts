@@ -1,0 +1,62 @@
+import type { Node } from "../fx/node.ts";
+import { linear } from "../ops/linear.ts";
+import { addRouted, gatherRouted, routedTo, routeTokens, zerosLike } from "../ops/routing.ts";
+import { Module } from "./module.ts";
+import { Parameter } from "./parameter.ts";
+
+/** The part of a layer that treats each token by itself: [..., hidden] to [..., hidden]. */
+export type FeedForward = Module & { forward(x: Node): Node };
+
+/** How tokens are sent to experts. */
+export interface RoutingConfig {
+  readonly hidden_size: number;
+  /** Experts of the layer. */
+  readonly experts: number;
+  /** Experts of each token. */
+  readonly topK: number;
+  /** Whether the weights of a token's experts are made to add up to 1. */
+  readonly normalize: boolean;
+}
+
+/** Chooses the experts of each token. It is no Linear: recipes that target those leave it as it is. */
+export class Router extends Module<RoutingConfig> {
+  readonly weight = new Parameter([this.config.experts, this.config.hidden_size]);
+
+  /** A pair of weights F32[batch, seq, topK] and indices of experts I64[batch, seq, topK]. */
+  forward(x: Node): Node {
+    return routeTokens(linear(x, this.weight), this.config);
+  }
+}
+
+/**
+ * Mixture of experts: for each token, the weighted sum of what its experts make of it.
+ *
+ * An expert is run on the tokens that are routed to it, of which there may be none; what observes it sees these. With
+ * `calibrateAllExperts` it is run on all tokens, and so is what observes it; the sum is the same.
+ */
+export abstract class SparseMoeBlock<Config = unknown> extends Module<Config> {
+  abstract readonly gate: Router;
+  abstract readonly experts: readonly FeedForward[];
+  calibrateAllExperts = false;
+
+  forward(x: Node): Node {
+    const [weights, chosen] = this.gate.call(x);
+    let sum = zerosLike(x); // [batch, seq, hidden]
+    for (const [expert, module] of this.experts.entries()) {
+      const routed = routedTo(chosen, { expert });
+      sum = addRouted(sum, this.#run(module, x, routed), weights, routed);
+    }
+    return sum;
+  }
+
+  /** What an expert makes of the tokens that are routed to it: [n, hidden]. */
+  #run(expert: FeedForward, x: Node, routed: Node): Node {
+    return this.calibrateAllExperts ? gatherRouted(expert.call(x), routed) : expert.call(gatherRouted(x, routed));
+  }
+}
+
+/** Lets every expert below `model` see all tokens, where it is observed: see {@link SparseMoeBlock}. */
+export function calibrateAllExperts(model: Module): void {
+  for (const [, module] of model.namedModules())
+    if (module instanceof SparseMoeBlock) module.calibrateAllExperts = true;
+}

@@ -1,0 +1,117 @@
+import { cp, lstat, mkdir, open, readdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
+import { planFiles } from "../src/checkpoint/layout.ts";
+import { CheckpointError, CompressionError } from "../src/errors.ts";
+import { QuantizationModifier } from "../src/modifiers/quantization.ts";
+import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import type { Tensor } from "../src/tensor/tensor.ts";
+import { readSafetensors } from "./read-safetensors.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+
+const MODEL = fileURLToPath(new URL("./fixtures/compressed/model", import.meta.url));
+const scale = "model.layers.0.mlp.up_proj.weight_scale";
+
+/** Rounds every linear but `kept` to the nearest of 16 codes. */
+const rtn = (...kept: string[]) =>
+  new QuantizationModifier({
+    ignore: ["lm_head", ...kept],
+    configGroups: { group: { targets: ["Linear"], weights: { numBits: 4, groupSize: 32 } } },
+  });
+
+/** Rounds a model; returns where the output lies, and its tensors. */
+async function run(options: Partial<OneshotOptions> = {}) {
+  const output = options.output ?? join(await temporaryFolder(), "output");
+  await oneshot({ model: MODEL, recipe: rtn(), threads: 1, ...options, output });
+  return { output, tensors: readSafetensors(join(output, "model.safetensors")) };
+}
+
+/** A copy of the model in which the value at `index` of a tensor is another. */
+async function damaged(tensor: string, index: number, value: number): Promise<string> {
+  const copy = join(await temporaryFolder(), "model");
+  await cp(MODEL, copy, { recursive: true });
+  const checkpoint = await openCheckpoint(copy);
+  const begin = checkpoint.tensors.get(tensor)?.begin as number;
+  await checkpoint.close();
+  const file = await open(join(copy, "model.safetensors"), "r+");
+  await file.write(new Uint8Array(Float32Array.of(value).buffer), 0, 4, begin + 4 * index);
+  await file.close();
+  return copy;
+}
+
+/** A copy of the model with one more tensor, of one element. */
+async function modelWith(name: string, dtype: "I32" | "U8"): Promise<string> {
+  const copy = join(await temporaryFolder(), "model");
+  await cp(MODEL, copy, { recursive: true });
+  const checkpoint = await openCheckpoint(copy);
+  const specs = [...checkpoint.tensors.values(), { name, dtype, shape: [1] }];
+  const [{ header, places, size }] = planFiles(specs);
+  const bytes = new Uint8Array(size);
+  bytes.set(header);
+  for (const tensor of checkpoint.tensors.keys()) {
+    bytes.set((await checkpoint.read(tensor)).bytes, places.get(tensor)?.position);
+  }
+  await checkpoint.close();
+  await writeFile(join(copy, "model.safetensors"), bytes);
+  return copy;
+}
+
+test.each(["weight_packed", "weight_scale", "weight_g_idx"])(
+  "a checkpoint that holds a %s already is refused, unless its module is ignored",
+  async (field) => {
+    const [module, name] = ["model.layers.0.mlp.up_proj", `model.layers.0.mlp.up_proj.${field}`];
+    const model = await modelWith(name, "I32");
+    await expect(run({ model })).rejects.toThrow(
+      new CheckpointError(
+        `${name}: in the checkpoint already, expected it free for the compressed weight. Remove the tensor, or ignore ${module}.`,
+      ),
+    );
+    const { tensors } = await run({ model, recipe: rtn(module) });
+    expect(tensors.get(name)?.dtype).toBe("I32");
+  },
+);
+
+test("companion files that are links to other folders, pipes or devices are not copied", async () => {
+  for (const target of ["/etc/passwd", "/dev/zero", "/etc", "/nowhere"]) {
+    const model = await modelWith("unused", "U8");
+    await symlink(target, join(model, "vocab.txt"));
+    const folder = await temporaryFolder();
+    await expect(run({ model, output: join(folder, "output") })).rejects.toThrow(CheckpointError);
+    await expect(run({ model, output: join(folder, "output") })).rejects.toThrow(`${model}/vocab.txt: `);
+    expect(await readdir(folder)).toEqual([]);
+  }
+});
+
+test("a snapshot in the Hub's cache, all of whose files are links, is compressed", async () => {
+  const repository = await temporaryFolder();
+  const [blobs, snapshot] = [join(repository, "blobs"), join(repository, "snapshots", "main")];
+  await cp(MODEL, blobs, { recursive: true });
+  await mkdir(snapshot, { recursive: true });
+  for (const file of await readdir(blobs)) await symlink(`../../blobs/${file}`, join(snapshot, file));
+  const { output, tensors } = await run({ model: snapshot });
+  const copied = await lstat(join(output, "tokenizer.json"));
+  expect(copied.isFile()).toBe(true);
+  expect((await run()).tensors).toEqual(tensors);
+});
+
+test("values that F16 has no room for are refused, in dense and in quantized tensors", async () => {
+  for (const tensor of ["model.norm.weight", "model.layers.0.mlp.up_proj.weight"]) {
+    const model = await damaged(tensor, 3, 1e6);
+    await expect(run({ model, precision: "F16" })).rejects.toThrow(CompressionError);
+    await expect(run({ model, precision: "F16" })).rejects.toThrow(tensor);
+  }
+});
+
+test("weights whose codes could decode to infinity are refused", async () => {
+  const model = await damaged("model.layers.0.mlp.up_proj.weight", 0, 3.4e38);
+  await expect(run({ model })).rejects.toThrow(
+    new CompressionError(
+      "model.layers.0.mlp.up_proj.weight: values so large that their codes decode to infinity in F32, expected ones nearer to 0. Repair the checkpoint.",
+    ),
+  );
+  const large = await damaged("model.layers.0.mlp.up_proj.weight", 0, 3e38);
+  const { data } = (await run({ model: large })).tensors.get(scale) as Tensor<"F32">;
+  expect(data[0]).toBe(Math.fround(3e38 / 7.5));
+});
