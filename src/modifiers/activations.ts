@@ -72,7 +72,10 @@ function observedOf(stage: CompressionStage, tap: Tap, path: string): Tensor<"F3
   const seen = stage.statistic(tap);
   const observed = seen && withoutEmpty(seen.value);
   if (!observed || observed.shape[0] === 0)
-    throw new CompressionError(`${path}: never run on the calibration data, expected some input. Add it to ignore.`);
+    throw new CompressionError(
+      `${path}: saw no token of the calibration data, expected some to find a scale. ` +
+        "Use more samples, calibrate all experts with all tokens, or add it to ignore.",
+    );
   if (!observed.data.every(Number.isFinite))
     throw new CompressionError(
       `${path}: not finite on the calibration data, expected finite numbers. Check the weights before it.`,
