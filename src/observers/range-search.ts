@@ -9,7 +9,7 @@ import { allocate, type FloatDType } from "../tensor/dtype.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { minmaxRange } from "./minmax.ts";
 import type { RangeSearch } from "./observer.ts";
-import { powerSum } from "./power-sum.ts";
+import { type PowerSum, powerSum } from "./power-sum.ts";
 
 /** What `observerKwargs` may say of a search; keys as in recipes. */
 export interface SearchDefaults {
@@ -58,11 +58,13 @@ export function searchRange(
   const smallest = new Float64Array(elementCount(whole.min.shape)).fill(Number.POSITIVE_INFINITY);
   const unrounded = args.strategy === "tensor_group" ? { ...args, scaleDtype: null } : args;
   const units = toFloat32(computeQParams(whole, unrounded, weight.dtype).scale).data;
+  const errorDType = search.errorDType ?? weight.dtype;
+  const [sumPowers, rd] = [powerSum(search.norm, errorDType), rounder(errorDType)];
   let withoutGain = 0;
   for (const factor of search.factors) {
     scaleRange(whole, factor, weight.dtype, found);
-    const errors = roundingErrors(weight, unrounded, found, units, where, search, importance);
-    withoutGain = keepBetter(errors, found, smallest, best) ? 0 : withoutGain + 1;
+    const errors = roundingErrors(weight, unrounded, found, units, where, sumPowers, importance);
+    withoutGain = keepBetter(errors.map(rd), found, smallest, best) ? 0 : withoutGain + 1;
     if (withoutGain >= search.patience) break;
   }
   return best;
@@ -88,14 +90,13 @@ function roundingErrors(
   range: Range,
   units: Float32Array,
   where: string,
-  { norm, errorDType = weight.dtype }: RangeSearch,
+  sumPowers: PowerSum,
   importance?: Float32Array,
 ): Float64Array {
   const qparams = computeQParams(range, args, weight.dtype);
   const [data, columns] = [toFloat32(weight).data, weight.shape[1]];
   const runs = new RunRounding(args, arithmeticOf(weight.dtype, qparams));
   const [codes, rounded] = [allocate(codeTypeOf(args).dtype, columns), new Float32Array(columns)];
-  const sumPowers = powerSum(norm, errorDType);
   const errors = new Float64Array(elementCount(range.min.shape));
   forEachScaledRun(args, weight.shape, qparams, where, (start, end, scale, zeroPoint, index) => {
     const [run, decoded] = [data.subarray(start, end), rounded.subarray(0, end - start)];
@@ -103,7 +104,7 @@ function roundingErrors(
     runs.decode(codes, scale, zeroPoint, decoded);
     errors[index] += sumPowers(run, decoded, units[index], importance?.subarray(start % columns));
   });
-  return errors.map(rounder(errorDType));
+  return errors;
 }
 
 function scaleRange(whole: Range, factor: number, dtype: FloatDType, into: Range): void {
