@@ -15,6 +15,7 @@ import type { Linear } from "./nn/linear.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
+import { createMatrixProducts } from "./runtime/matrix-products.ts";
 import type { ModelQuantization } from "./schemes/quantized-values.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
 import { type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
@@ -78,7 +79,7 @@ export interface OneshotOptions
  */
 export async function oneshot(options: OneshotOptions): Promise<void> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
-  const kernels = await KernelPool.create({ threads: options.threads });
+  const kernels = await KernelPool.create(await createMatrixProducts(options), options);
   const context = { warn: (message: string) => options.onProgress?.({ type: "warning", message }) };
   try {
     const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights

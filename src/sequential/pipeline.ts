@@ -1,17 +1,18 @@
 import type { Modifier } from "../modifiers/modifier.ts";
 import type { Tap } from "../modifiers/tap.ts";
 import type { Module } from "../nn/module.ts";
+import type { Allocate } from "../runtime/executable.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
 import { checkCoverage } from "./coverage.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { Phase } from "./events.ts";
-import { type Batch, IntermediatesCache } from "./intermediates.ts";
+import { type Batch, IntermediatesCache, type IntermediatesOptions } from "./intermediates.ts";
 import { type CompressedModules, Stage, type StageContext, Statistics } from "./stage.ts";
 import type { Subgraph } from "./subgraph.ts";
 import { TapRecorder } from "./tap-recorder.ts";
 
 /** What {@link compressInOrder} works with. */
-export interface PipelineOptions extends Omit<StageContext, "weights" | "statistics"> {
+export interface PipelineOptions extends Omit<StageContext, "weights" | "statistics">, IntermediatesOptions {
   readonly modifiers: readonly Modifier[];
   /** Whether later subgraphs see the compressed weights; true by default. */
   readonly propagateError?: boolean;
@@ -35,7 +36,11 @@ export async function* compressInOrder(
   options: PipelineOptions,
 ): AsyncGenerator<CompressedModules> {
   const run = new Run(subgraphs, dispatched, batches, options);
-  for (const index of subgraphs.keys()) yield await run.compress(index);
+  try {
+    for (const index of subgraphs.keys()) yield await run.compress(index);
+  } finally {
+    await run.close();
+  }
 }
 
 /** State of a pipeline run: the intermediates, and what was seen of modules that are called again later. */
@@ -51,12 +56,16 @@ class Run {
     private readonly batches: readonly Batch[],
     private readonly options: PipelineOptions,
   ) {
-    this.#cache = new IntermediatesCache(batches);
+    this.#cache = new IntermediatesCache(batches, options);
     const calls = subgraphs.flatMap((subgraph, index) =>
       subgraph.submodules().map(([, module]) => [module, index] as const),
     );
     this.#lastCall = new Map(calls);
     checkCoverage(dispatched.model, options.modifiers, new Set(this.#lastCall.keys()));
+  }
+
+  close(): Promise<void> {
+    return this.#cache.close();
   }
 
   /** A module that is called in several subgraphs is compressed in the last of them. */
@@ -91,8 +100,8 @@ class Run {
       hooks.remove,
     );
     await this.#forEachBatch("calibrating", index, async (batch) => {
-      const inputs = { ...this.#cache.fetch(batch, subgraph.inputNames), ...recorder.inputs };
-      const totals = await compiled.run(inputs, this.dispatched, recorder.targets);
+      const inputs = { ...(await this.#cache.fetch(batch, subgraph.inputNames)), ...recorder.inputs };
+      const totals = await compiled.run(inputs, this.dispatched, recorder.allocate);
       recorder.add(totals, sequencesIn(this.batches[batch]));
     });
     this.#statistics.add(recorder.statistics());
@@ -106,9 +115,11 @@ class Run {
   async #propagate(index: number, consumed: ReadonlySet<string>): Promise<void> {
     const subgraph = this.subgraphs[index];
     await this.#forEachBatch("propagating", index, async (batch) => {
-      const outputs = await subgraph.forward(this.dispatched, this.#cache.fetch(batch, subgraph.inputNames));
+      const inputs = await this.#cache.fetch(batch, subgraph.inputNames);
+      const allocate: Allocate = (_, dtype, shape) => this.#cache.allocate(dtype, shape);
+      const outputs = await subgraph.forward(this.dispatched, inputs, allocate);
       this.#cache.delete(batch, consumed);
-      this.#cache.update(batch, outputs);
+      await this.#cache.update(batch, outputs);
     });
   }
 

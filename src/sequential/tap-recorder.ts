@@ -60,14 +60,14 @@ export class TapRecorder {
     );
   }
 
-  /** Tensors that results may be written into, by output name. */
-  get targets(): Record<string, Tensor> {
-    return Object.fromEntries(
-      this.#observations
-        .filter(({ reduce }) => reduce.inPlace)
-        .flatMap(({ results, totals }) => Object.keys(results).map((name, index) => [name, totals[index]])),
-    );
-  }
+  /** The total that a new one called `name` may be written over. */
+  readonly allocate = (name: string): Tensor | undefined => {
+    for (const { results, reduce, totals } of this.#observations) {
+      const index = Object.keys(results).indexOf(name);
+      if (index >= 0) return reduce.inPlace ? totals[index] : undefined;
+    }
+    return undefined;
+  };
 
   /** Takes the totals after a batch of `sequences` rows. */
   add(found: Readonly<Record<string, Value>>, sequences: number): void {
