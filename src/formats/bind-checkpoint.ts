@@ -9,7 +9,7 @@ import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { isFloatDType } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { checkpointQuantization } from "./compressed-modules.ts";
+import { checkpointQuantization } from "./checkpoint-quantization.ts";
 import type { Format } from "./format.ts";
 import { formatOf } from "./registry.ts";
 import { decodeSparse, type SparseFormatName, sparseTensorNames } from "./sparse.ts";

@@ -4,7 +4,7 @@ import { createModel } from "../models/registry.ts";
 import { Linear } from "../nn/linear.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { compressedModules } from "./bind-checkpoint.ts";
-import { checkpointQuantization } from "./compressed-modules.ts";
+import { checkpointQuantization } from "./checkpoint-quantization.ts";
 import { describeActivations, describeScheme } from "./describe-scheme.ts";
 
 /** One way in which tensors are stored, and how much of the checkpoint is. */

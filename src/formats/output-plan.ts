@@ -9,7 +9,7 @@ import { type ModelQuantization, quantizedValues } from "../schemes/quantized-va
 import { isFloatDType } from "../tensor/convert.ts";
 import type { DType, FloatDType } from "../tensor/dtype.ts";
 import { withoutPrefix } from "./bind-checkpoint.ts";
-import { compressedTensorNames, ownerOf } from "./compressed-modules.ts";
+import { compressedTensorNames, ownerOf } from "./checkpoint-quantization.ts";
 import type { Format } from "./format.ts";
 import { formatOf } from "./registry.ts";
 

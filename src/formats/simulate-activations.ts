@@ -10,7 +10,7 @@ import { activationTensors } from "../schemes/activation.ts";
 import { type QuantizedValue, quantizedValues, roundingOf } from "../schemes/quantized-values.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { checkpointQuantization, ownerOf } from "./compressed-modules.ts";
+import { checkpointQuantization, ownerOf } from "./checkpoint-quantization.ts";
 
 /** Rounds a value as a runtime does before it multiplies. */
 type Rounding = (x: Node) => Node;
