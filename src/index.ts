@@ -24,6 +24,7 @@ export type { CompressedModules } from "./formats/compressed-modules.ts";
 export type { FinishedParts } from "./formats/finished-parts.ts";
 export { type CheckpointSummary, inspectCheckpoint, type StorageSummary } from "./formats/inspect.ts";
 export type { Precision } from "./formats/output-plan.ts";
+export { simulateActivations } from "./formats/simulate-activations.ts";
 export { defineFunction, wrap } from "./fx/function.ts";
 export { Graph, graphIsWellFormed } from "./fx/graph.ts";
 export { GraphModule } from "./fx/graph-module.ts";
@@ -45,7 +46,16 @@ export type {
 } from "./modifiers/modifier.ts";
 export { QuantizationModifier } from "./modifiers/quantization.ts";
 export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
-export { type Reduction, type Statistic, secondMoment, type Tap } from "./modifiers/tap.ts";
+export {
+  columnEnergy,
+  type Reduction,
+  rangeOfSequences,
+  type Statistic,
+  searchOfSequences,
+  secondMoment,
+  type Tap,
+} from "./modifiers/tap.ts";
+export { Attend, type AttendConfig, type AttentionState } from "./nn/attend.ts";
 export { type AttentionConfig, type Projected, SelfAttention } from "./nn/attention.ts";
 export { Conv1D } from "./nn/conv1d.ts";
 export { calibrateAllExperts, type FeedForward, Router, type RoutingConfig, SparseMoeBlock } from "./nn/experts.ts";
@@ -54,8 +64,10 @@ export { matchModules } from "./nn/match.ts";
 export { type ForwardHook, type ForwardPreHook, type HookHandle, Module } from "./nn/module.ts";
 export { LayerNorm, OffsetRMSNorm, RMSNorm } from "./nn/norm.ts";
 export { Buffer, Parameter, type ParameterSource } from "./nn/parameter.ts";
-export type { Observer } from "./observers/observer.ts";
+export type { Observer, RangeSearch } from "./observers/observer.ts";
+export { type ObserverRegistry, observers } from "./observers/registry.ts";
 export { type OneshotOptions, oneshot } from "./oneshot.ts";
+export type { ActivationRounding } from "./ops/fake-quantize.ts";
 export { float, type OnnxExpression, type OnnxInput, type OnnxResult, type OnnxValue, onnx } from "./ops/onnx.ts";
 export { defineOp, type Operator, type OperatorCall } from "./ops/operator.ts";
 export {
@@ -71,9 +83,11 @@ export { writeRecipe } from "./recipe/write.ts";
 export type { Value } from "./runtime/executable.ts";
 export type { Device } from "./runtime/session.ts";
 export type { QuantizationArgs } from "./schemes/arguments.ts";
+export type { CodeDType } from "./schemes/code-type.ts";
 export { presetNames, presetScheme } from "./schemes/presets.ts";
-export { computeQParams, type QParams } from "./schemes/qparams.ts";
+export { computeQParams, type QParams, type Range } from "./schemes/qparams.ts";
 export { dequantizeWeight, type QuantizedWeight, quantizeWeight } from "./schemes/quantize.ts";
+export type { ModelQuantization } from "./schemes/quantized-values.ts";
 export type { PartialScheme, QuantizationScheme } from "./schemes/scheme.ts";
 export { populateConcreteArgs } from "./sequential/concrete-args.ts";
 export { traceConsumedNames } from "./sequential/consumed-names.ts";

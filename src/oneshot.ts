@@ -25,7 +25,7 @@ import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
 import { createMatrixProducts } from "./runtime/matrix-products.ts";
-import type { QuantizationScheme } from "./schemes/scheme.ts";
+import type { ModelQuantization } from "./schemes/quantized-values.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
 import { type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
 import { type RunControl, tellFinished } from "./sequential/events.ts";
@@ -188,7 +188,7 @@ async function openOutput(
   data: CalibrationData | undefined,
   { output: folder, precision, maxShardSize, overwrite, resume, onProgress, ...options }: OneshotOptions,
 ): Promise<CompressedOutput> {
-  const schemes = new Map<Linear, QuantizationScheme>(modifiers.flatMap((modifier) => [...(modifier.schemes ?? [])]));
+  const quantization = mergeQuantization(modifiers);
   const fingerprint = {
     "version of layerwise": version,
     model: await identifyCheckpoint(checkpoint),
@@ -198,7 +198,7 @@ async function openOutput(
   };
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
   const place = { folder, overwrite, resume, fingerprint };
-  return CompressedOutput.open({ ...place, model, checkpoint, schemes, precision, maxShardSize, onWarning });
+  return CompressedOutput.open({ ...place, model, checkpoint, quantization, precision, maxShardSize, onWarning });
 }
 
 /** All that comes before the first subgraph. What it returns compresses them, one after another, as they are asked for. */
@@ -220,4 +220,13 @@ async function compress(
   const isChecked = finished.count > 0; // by the run that this one goes on with
   if (!isChecked && (options.selfCheck ?? true)) await selfCheck(subgraphs, dispatched, batches[0]);
   return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError, finished });
+}
+
+/** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */
+function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
+  const all = modifiers.flatMap(({ quantization }) => quantization ?? []);
+  return {
+    schemes: new Map(all.flatMap(({ schemes }) => [...schemes])),
+    kvCacheScheme: all.findLast(({ kvCacheScheme }) => kvCacheScheme)?.kvCacheScheme ?? null,
+  };
 }

@@ -57,9 +57,9 @@ test("GPT-NeoX's last projection has two names: recipes may use either, and read
     const configGroups = { group: { targets, weights: { numBits: 8, strategy: "channel" as const } } };
     const modifier = new QuantizationModifier({ configGroups, ignore });
     modifier.initialize(model, { warn: () => {} });
-    return modifier.schemes;
+    return modifier.quantization;
   };
-  expect([...schemesFor(["re:.*head"], []).keys()]).toEqual([model.lm_head]);
+  expect([...schemesFor(["re:.*head"], []).schemes.keys()]).toEqual([model.lm_head]);
   const { ignore } = describeQuantization(model, schemesFor(["Linear"], ["lm_head"]));
   expect(ignore).toEqual(["embed_out", "lm_head"]);
 });

@@ -17,10 +17,15 @@ import { addRouted, gatherRouted, routedTo, routeTokens, zerosLike } from "../sr
 import { Executable } from "../src/runtime/executable.ts";
 import { Runtime } from "../src/runtime/session.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
+import { quantizationCases } from "./quantization-cases.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { traceFunction } from "./trace-function.ts";
 
-const golden = readSafetensors(new URL("./fixtures/ops/ops.safetensors", import.meta.url));
+const golden = new Map(
+  ["ops", "quantization-ops"].flatMap((file) => [
+    ...readSafetensors(new URL(`./fixtures/ops/${file}.safetensors`, import.meta.url)),
+  ]),
+);
 const runtime = await Runtime.create({ threads: 1 });
 
 const attend = { heads: 4, kvHeads: 2, scale: 0.5 };
@@ -101,6 +106,7 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   zeros_like: zerosLike,
   "accumulate_gram.empty": (x, total) => accumulateGram(x, total, { panel: 0 }),
   "linear.empty": linear,
+  ...quantizationCases,
 };
 
 test.each(Object.keys(CASES))("%s gives what PyTorch gives", async (name) => {

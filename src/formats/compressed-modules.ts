@@ -1,6 +1,7 @@
 import type { ModuleReport } from "../modifiers/modifier.ts";
 import type { Statistic } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
+import type { Module } from "../nn/module.ts";
 import type { QuantizedWeight } from "../schemes/quantize.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -11,6 +12,8 @@ export interface CompressedModules {
   readonly quantized: ReadonlyMap<Linear, QuantizedWeight>;
   /** Values that the saved dtype holds. */
   readonly weights: ReadonlyMap<Linear, Tensor<"F32">>;
+  /** Tensors beside weights, such as `input_scale`, by name below the module; floats are saved in the planned dtype. */
+  readonly tensors: ReadonlyMap<Module, ReadonlyMap<string, Tensor>>;
   /** Weights that later parts run with where these are not what is written; undefined for the checkpoint's own. */
   readonly unsaved: ReadonlyMap<Linear, Tensor<"F32"> | undefined>;
   /** What each modifier has reported, in the order of the recipe. */

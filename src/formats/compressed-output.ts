@@ -6,8 +6,8 @@ import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import { type Output, openOutput } from "../output/output.ts";
 import type { OutputFolderOptions } from "../output/output-folder.ts";
-import type { QuantizationScheme } from "../schemes/scheme.ts";
-import { toFloat32 } from "../tensor/convert.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
+import { fromFloat32, isFloatDType, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressedModules } from "./compressed-modules.ts";
@@ -20,7 +20,7 @@ import { type OutputPlan, type Precision, planOutput, savedDType } from "./outpu
 export interface CompressedOutputOptions extends OutputFolderOptions {
   readonly model: Module;
   readonly checkpoint: Checkpoint;
-  readonly schemes: ReadonlyMap<Linear, QuantizationScheme>;
+  readonly quantization: ModelQuantization;
   readonly precision?: Precision;
   readonly maxShardSize?: number;
   /** Told where what an earlier run has left is damaged. */
@@ -48,8 +48,8 @@ export class CompressedOutput {
 
   /** @throws CheckpointError as {@link openOutput} does */
   static async open(options: CompressedOutputOptions): Promise<CompressedOutput> {
-    const { model, checkpoint, schemes, precision } = options;
-    const plan = planOutput(model, checkpoint, schemes, precision);
+    const { model, checkpoint, quantization, precision } = options;
+    const plan = planOutput(model, checkpoint, quantization, precision);
     const output = await openOutput({ ...options, tensors: plan.tensors });
     try {
       const compressed = new CompressedOutput(options, plan, output);
@@ -83,10 +83,16 @@ export class CompressedOutput {
     return this.output.abandon(failure);
   }
 
-  *#tensorsOf({ quantized, weights }: CompressedModules): Generator<readonly [name: string, tensor: Tensor]> {
+  *#tensorsOf({ quantized, weights, tensors }: CompressedModules): Generator<readonly [name: string, tensor: Tensor]> {
     for (const [module, weight] of quantized) {
       const place = this.plan.quantized.get(module);
       if (place) yield* place.format.compress(place.path, weight);
+    }
+    for (const [module, fields] of tensors) {
+      for (const [field, { name, dtype }] of this.plan.activations.get(module) ?? []) {
+        const tensor = fields.get(field);
+        if (tensor) yield [name, isFloatDType(dtype) ? fromFloat32(tensor as Tensor<"F32">, dtype) : tensor];
+      }
     }
     for (const [module, weight] of weights) {
       for (const [name, parameter] of this.plan.dense)
@@ -98,7 +104,8 @@ export class CompressedOutput {
     const { checkpoint, precision = "auto" } = this.options;
     for (const [name, parameter] of this.plan.dense) {
       if (this.output.has(name)) continue;
-      if (parameter.source?.dtype === savedDType(parameter, precision)) await this.output.copyTensor(name, checkpoint);
+      if (checkpoint.tensors.get(name)?.dtype === savedDType(parameter, precision))
+        await this.output.copyTensor(name, checkpoint);
       else await this.output.write(name, this.#toSaved(name, parameter, await parameter.load()));
     }
     for (const name of this.plan.surplus) await this.output.copyTensor(name, checkpoint);
@@ -108,7 +115,7 @@ export class CompressedOutput {
 
   /** The weight of a module as a reader of the output decodes it, if it is written. */
   async #read(module: Linear): Promise<Tensor<"F32"> | undefined> {
-    const args = this.options.schemes.get(module)?.weights;
+    const args = this.options.quantization.schemes.get(module)?.weights;
     const place = this.plan.quantized.get(module);
     if (args && place) {
       const specs = place.format.tensors(place.path, module.weight.shape, "F32", args);
@@ -128,11 +135,12 @@ export class CompressedOutput {
 
   /** A config.json with what the compression changed. */
   #changed(config: object): Record<string, unknown> {
-    const { model, schemes, precision = "auto" } = this.options;
+    const { model, quantization, precision = "auto" } = this.options;
     const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
-    const quantization = schemes.size > 0 ? { quantization_config: describeQuantization(model, schemes) } : {};
-    return { ...config, ...dtype, ...tie, ...quantization };
+    const quantizes = quantization.schemes.size > 0 || quantization.kvCacheScheme !== null;
+    const quantization_config = quantizes ? describeQuantization(model, quantization) : undefined;
+    return { ...config, ...dtype, ...tie, quantization_config };
   }
 }
 

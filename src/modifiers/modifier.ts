@@ -2,7 +2,7 @@ import type { KernelPool } from "../kernels/pool.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { QuantizedWeight } from "../schemes/quantize.ts";
-import type { QuantizationScheme } from "../schemes/scheme.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Statistic, Tap } from "./tap.ts";
@@ -30,6 +30,8 @@ export interface CompressionStage {
   setWeight(module: Linear, weight: Tensor<"F32">): void;
   /** Stores codes for a weight; what they decode to takes its place. With `propagate` false, later subgraphs do not see it. */
   setQuantized(module: Linear, quantized: QuantizedWeight, options?: { readonly propagate: boolean }): void;
+  /** Stores tensors beside a module's weight, by name below the module: the scales of its activations, such as `input_scale`. */
+  setTensors(module: Module, tensors: ReadonlyMap<string, Tensor>): void;
   report(report: ModuleReport): void;
   warn(message: string): void;
 }
@@ -48,7 +50,7 @@ export interface Modifier {
   /** Patterns of the modules that a partition must not cut, where the modifier wants its own. */
   readonly sequentialTargets?: readonly string[];
   /** What is quantized and how, known after initialize: the output is planned from it. */
-  readonly schemes?: ReadonlyMap<Linear, QuantizationScheme>;
+  readonly quantization?: ModelQuantization;
   /** Resolves targets and checks everything that can be checked before any data is read. */
   initialize(model: Module, context: ModifierContext): void;
   /** What to observe of a module. Called once for every module below a subgraph. */

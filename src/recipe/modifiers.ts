@@ -3,6 +3,7 @@ import { RecipeError } from "../errors.ts";
 import { GPTQModifier } from "../modifiers/gptq.ts";
 import type { Modifier } from "../modifiers/modifier.ts";
 import { QuantizationModifier } from "../modifiers/quantization.ts";
+import type { ObserverRegistry } from "../observers/registry.ts";
 import { describeIssue, show } from "./issues.ts";
 import { type ModifierEntry, type ParseOptions, parseRecipe, type RecipeDocument } from "./parse.ts";
 import { gptqSchema, quantizationSchema } from "./schema.ts";
@@ -15,7 +16,8 @@ export type RecipeSource = string | RecipeDocument | Modifier | readonly Modifie
 export interface ModifierType<Options = unknown> {
   /** Parses the fields of a recipe to the options. */
   readonly schema: z.ZodType<Options>;
-  create(options: Options): Modifier;
+  /** @param observers - the observers that the options may name */
+  create(options: Options, observers?: ObserverRegistry): Modifier;
 }
 
 /** Modifiers by class name; pass `{ ...modifierTypes, MyModifier }` where one of your own should be found. */
@@ -23,14 +25,17 @@ export type ModifierRegistry = Readonly<Record<string, ModifierType>>;
 
 /** The modifiers that layerwise brings. */
 export const modifierTypes: ModifierRegistry = {
-  GPTQModifier: defineModifier(gptqSchema, (options) => new GPTQModifier(options)),
-  QuantizationModifier: defineModifier(quantizationSchema, (options) => new QuantizationModifier(options)),
+  GPTQModifier: defineModifier(gptqSchema, (options, observers) => new GPTQModifier(options, observers)),
+  QuantizationModifier: defineModifier(
+    quantizationSchema,
+    (options, observers) => new QuantizationModifier(options, observers),
+  ),
 };
 
 /** A class of modifiers, whose options are what its schema gives. */
 export function defineModifier<Options>(
   schema: z.ZodType<Options>,
-  create: (options: Options) => Modifier,
+  create: ModifierType<Options>["create"],
 ): ModifierType<Options> {
   return { schema, create };
 }
@@ -38,6 +43,8 @@ export function defineModifier<Options>(
 /** What {@link createModifiers} reads a recipe with. */
 export interface CreateModifiersOptions extends Omit<ParseOptions, "name"> {
   readonly registry?: ModifierRegistry;
+  /** Observers that the recipe may name; those of layerwise by default. */
+  readonly observers?: ObserverRegistry;
 }
 
 /**
@@ -50,16 +57,16 @@ export interface CreateModifiersOptions extends Omit<ParseOptions, "name"> {
  * ```
  */
 export function createModifiers(recipe: RecipeSource, options: CreateModifiersOptions = {}): Modifier[] {
-  const { registry = modifierTypes, ...rest } = options;
+  const { registry = modifierTypes, observers, ...rest } = options;
   if (typeof recipe === "string") {
     const { text, name } = readRecipeText(recipe);
     return createModifiers(parseRecipe(text, { ...rest, name }), options);
   }
   if (!("stages" in recipe)) return [recipe].flat();
-  return recipe.stages.flatMap(({ modifiers }) => modifiers.map((entry) => createModifier(entry, registry)));
+  return recipe.stages.flatMap(({ modifiers }) => modifiers.map((entry) => createModifier(entry, registry, observers)));
 }
 
-function createModifier(entry: ModifierEntry, registry: ModifierRegistry): Modifier {
+function createModifier(entry: ModifierEntry, registry: ModifierRegistry, observers?: ObserverRegistry): Modifier {
   const { className, fields } = entry;
   if (!Object.hasOwn(registry, className)) {
     const known = Object.keys(registry).join(", ");
@@ -69,7 +76,7 @@ function createModifier(entry: ModifierEntry, registry: ModifierRegistry): Modif
   const result = schema.safeParse(fields, { error: describeIssue, reportInput: true });
   if (!result.success) throw new RecipeError(result.error.issues.map((issue) => describe(issue, entry)).join("\n"));
   try {
-    return create(result.data);
+    return create(result.data, observers);
   } catch (cause) {
     if (!(cause instanceof RecipeError)) throw cause;
     throw new RecipeError(`${entry.locate()}: ${cause.message}`, { cause });

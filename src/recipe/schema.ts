@@ -1,14 +1,13 @@
 import { z } from "zod";
 import { closed, optional, unsupported } from "./fields.ts";
 import { show } from "./issues.ts";
-import { recipeSchemeSchema } from "./scheme.ts";
+import { recipeArgsSchema, recipeSchemeSchema } from "./scheme.ts";
 
 const names = z.union([z.array(z.string()), z.string().transform((name) => [name])], {
   error: ({ input }) => `found ${show(input)}, expected a list of names`,
 });
 
 const schedule = unsupported("A schedule is for training.");
-const activations = unsupported("Activations cannot be quantized yet.");
 
 /** Fields of llm-compressor's `Modifier`; `group` is a label. */
 const modifierFields = {
@@ -17,6 +16,8 @@ const modifierFields = {
   start: schedule,
   end: schedule,
   update: schedule,
+  // llm-compressor writes it into its own recipes; it follows from the other fields
+  requires_calibration_data: optional(z.boolean()).transform(() => undefined),
 };
 
 /** Fields of llm-compressor's `QuantizationMixin`. */
@@ -29,19 +30,32 @@ const quantizationFields = {
   config_groups: optional(z.record(z.string(), recipeSchemeSchema)),
   targets: names.optional(),
   ignore: names.optional(),
+  kv_cache_scheme: optional(recipeArgsSchema),
   weight_observer: optional(z.string()),
-  observer: optional(closed({ weights: optional(z.string()), input: activations, output: activations })),
-  input_observer: activations,
-  output_observer: activations,
-  kv_cache_scheme: unsupported("The cache of keys and values cannot be quantized yet."),
+  input_observer: optional(z.string()),
+  output_observer: optional(z.string()),
+  observer: optional(
+    closed({ weights: optional(z.string()), input: optional(z.string()), output: optional(z.string()) }),
+  ),
   bypass_divisibility_checks: unsupported("Add the modules to ignore.", false),
 };
 
-const bothObservers = { error: "given with weight_observer, expected one of them", path: ["observer"] };
+const bothObservers = {
+  error: "given with weight_observer, input_observer or output_observer, expected one spelling",
+  path: ["observer"],
+};
+
+/** `observer` is another spelling of the three fields that name one each. */
+interface ObserverFields {
+  readonly observer?: { readonly weights?: string; readonly input?: string; readonly output?: string };
+  readonly weightObserver?: string;
+  readonly inputObserver?: string;
+  readonly outputObserver?: string;
+}
 
 /** Fields of `QuantizationModifier`. */
 export const quantizationSchema = closed({ ...modifierFields, ...quantizationFields })
-  .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
+  .refine(spellsObserversOnce, bothObservers)
   .transform(mergeObservers);
 
 /** Fields of `GPTQModifier`; those of older releases are read where they change nothing. */
@@ -65,13 +79,21 @@ export const gptqSchema = closed({
     .transform((targets) => targets ?? undefined)
     .optional(),
 })
-  .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
+  .refine(spellsObserversOnce, bothObservers)
   .transform(mergeObservers);
 
-/** `observer: {weights: name}` is another spelling of `weight_observer: name`. */
-function mergeObservers<T extends { observer?: { weights?: string }; weightObserver?: string }>({
-  observer,
-  ...rest
-}: T): Omit<T, "observer"> {
-  return observer?.weights === undefined ? rest : { ...rest, weightObserver: observer.weights };
+function spellsObserversOnce({ observer, weightObserver, inputObserver, outputObserver }: ObserverFields): boolean {
+  return !observer || !(weightObserver ?? inputObserver ?? outputObserver);
+}
+
+/** Spells `observer` as the three fields. */
+function mergeObservers<T extends ObserverFields>({ observer, ...rest }: T): Omit<T, "observer"> {
+  if (!observer) return rest;
+  const { weights, input, output } = observer;
+  return {
+    ...rest,
+    ...(weights !== undefined && { weightObserver: weights }),
+    ...(input !== undefined && { inputObserver: input }),
+    ...(output !== undefined && { outputObserver: output }),
+  };
 }

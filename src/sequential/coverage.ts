@@ -9,8 +9,10 @@ import type { Module } from "../nn/module.ts";
  */
 export function checkCoverage(model: Module, modifiers: readonly Modifier[], called: ReadonlySet<Module>): void {
   const paths = new Map(model.namedModules().map(([path, module]) => [module, path]));
-  for (const { name, schemes = [] } of modifiers) {
-    const missed = [...schemes].flatMap(([module]) => (called.has(module) ? [] : [paths.get(module)]));
+  for (const { name, quantization } of modifiers) {
+    const missed = [...(quantization?.schemes ?? [])].flatMap(([module]) =>
+      called.has(module) ? [] : [paths.get(module)],
+    );
     if (missed.length === 0) continue;
     throw new CompressionError(
       `${missed.join(", ")}: called by no subgraph, expected ${name} to see every module that it quantizes. ` +

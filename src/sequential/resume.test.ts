@@ -12,12 +12,13 @@ import type { Node } from "../fx/node.ts";
 import { KernelPool } from "../kernels/pool.ts";
 import { GPTQModifier } from "../modifiers/gptq.ts";
 import type { CompressionStage, Modifier } from "../modifiers/modifier.ts";
-import { observeWeight } from "../modifiers/quantization.ts";
 import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
+import { memorylessMinmax } from "../observers/minmax.ts";
 import { add, silu } from "../ops/arithmetic.ts";
 import { writeTensorFile } from "../output/tensor-file.ts";
 import { createMatrixProducts } from "../runtime/matrix-products.ts";
+import { computeQParams } from "../schemes/qparams.ts";
 import { quantizeWeight } from "../schemes/quantize.ts";
 import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -80,7 +81,7 @@ async function run(
   const group = { targets: ["Linear"], weights: { numBits: 4, groupSize: 16 } };
   const modifier = new GPTQModifier({ configGroups: { group } });
   modifier.initialize(model, { warn: () => {} });
-  const options = { folder: join(folder, name), model, checkpoint, schemes: modifier.schemes, resume: true };
+  const options = { folder: join(folder, name), model, checkpoint, quantization: modifier.quantization, resume: true };
   const output = await CompressedOutput.open(options);
   try {
     const x = new Tensor("F32", [2, 40, WIDTH], noise(80, WIDTH, 99).data);
@@ -121,9 +122,9 @@ test("what a run propagates is what a reader of its output decodes", async () =>
   const group = { targets: ["first", "second"], weights: { numBits: 3, groupSize: 16, symmetric: false } };
   const modifier = new GPTQModifier({ configGroups: { group } });
   modifier.initialize(model, { warn: () => {} });
-  const { schemes } = modifier;
+  const { quantization } = modifier;
   const folder = join(setting.folder, "output");
-  const output = await CompressedOutput.open({ folder, model, checkpoint: setting.checkpoint, schemes });
+  const output = await CompressedOutput.open({ folder, model, checkpoint: setting.checkpoint, quantization });
   const weights = new Weights(model);
   const context = { weights, statistics: new Statistics(), kernels: setting.kernels, control: {} };
   const stage = new Stage(0, model.namedModules(), { ...context, savedDType: () => "BF16" });
@@ -140,7 +141,7 @@ test("what a run propagates is what a reader of its output decodes", async () =>
 });
 
 /** Rounds `first` and `second`, of which later subgraphs see the scaled `second`; scales `third`, saved dense. */
-function roundsAndScales({ schemes }: GPTQModifier): Modifier {
+function roundsAndScales({ quantization: { schemes } }: GPTQModifier): Modifier {
   const scaled = async (stage: CompressionStage, module: Linear) => {
     const weight = toFloat32(await stage.weight(module));
     return new Tensor(
@@ -161,7 +162,12 @@ function roundsAndScales({ schemes }: GPTQModifier): Modifier {
         const args = schemes.get(module)?.weights;
         if (!args) continue;
         const weight = await stage.weight(module);
-        const quantized = quantizeWeight(weight, observeWeight(weight, args, path), args, path);
+        const quantized = quantizeWeight(
+          weight,
+          computeQParams(memorylessMinmax.observe(weight, args, path), args, weight.dtype),
+          args,
+          path,
+        );
         stage.setQuantized(module, quantized, { propagate: path === "first" });
       }
     },

@@ -45,9 +45,8 @@ export class Statistics {
 
 /** A new total: the old ones may be shared with other taps on the same value. */
 function merge(tap: Tap, before: Statistic, seen: Statistic): Statistic {
-  const value = new Tensor("F32", before.value.shape, before.value.data.slice());
-  tap.reduce.merge(value, seen.value);
-  return { value, sequences: before.sequences + seen.sequences };
+  const copy = new Tensor("F32", before.value.shape, before.value.data.slice());
+  return { value: tap.reduce.merge(copy, seen.value), sequences: before.sequences + seen.sequences };
 }
 
 /** What a stage works with. */
@@ -70,6 +69,7 @@ export class Stage implements CompressionStage, CompressedModules {
   pending: ReadonlyMap<string, Statistic> = new Map();
   /** What was put in place of weights, for the subgraphs to come. */
   readonly #propagated = new Map<Linear, Tensor<"F32">>();
+  readonly tensors = new Map<Module, ReadonlyMap<string, Tensor>>();
 
   constructor(
     readonly index: number,
@@ -109,6 +109,10 @@ export class Stage implements CompressionStage, CompressedModules {
       this.#propagate(module, dequantizeWeight(quantized));
       this.unsaved.delete(module);
     } else this.unsaved.set(module, this.#propagated.get(module));
+  }
+
+  setTensors(module: Module, tensors: ReadonlyMap<string, Tensor>): void {
+    this.tensors.set(module, tensors);
   }
 
   report(report: ModuleReport): void {
