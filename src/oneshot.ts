@@ -132,7 +132,7 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
  */
 export async function oneshot(options: OneshotOptions): Promise<void> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
-  const kernels = await KernelPool.create(await createMatrixProducts(options), options);
+  const kernels = await KernelPool.create(createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
     const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights

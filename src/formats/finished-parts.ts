@@ -80,7 +80,8 @@ export class FinishedParts {
   }
 
   /**
-   * Notes that a part is finished, once all of it is on disk. One of which there is nothing to note is left out.
+   * Notes that a part is finished, once all of it is written. One of which there is nothing to note is left out. What a
+   * power failure takes of either is found by the digests: to wait for the disk each time would cost more than to do it again.
    *
    * @param tensors - digests of what was written of it, by name
    */
@@ -98,7 +99,6 @@ export class FinishedParts {
       reports: reports.map((own) => [...own]),
       warnings: [...warnings],
     };
-    await this.output.sync();
     await this.output.folder.append(record);
     const previous = this.#parts.at(-1);
     if (previous?.statistics) await rm(this.#file("statistics", previous.index), { force: true });

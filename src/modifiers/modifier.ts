@@ -22,9 +22,9 @@ export interface CompressionStage {
   /** Modules whose last call is in this subgraph, by dotted path. */
   readonly modules: readonly (readonly [path: string, module: Module])[];
   readonly kernels: KernelPool;
-  /** What a tap of this modifier has seen; undefined if its module was never run. */
+  /** What a tap of this modifier has seen, good until the stage ends; undefined if its module was never run. */
   statistic(tap: Tap): Statistic | undefined;
-  /** The weight in the dtype that the output is saved in, as the modifiers before left it. */
+  /** The weight in the dtype that the output is saved in, as the modifiers before left it, good until the stage ends. */
   weight(module: Linear): Promise<Tensor<FloatDType>>;
   /** Replaces a weight: later subgraphs see its effect, and it is saved. */
   setWeight(module: Linear, weight: Tensor<"F32">): void;

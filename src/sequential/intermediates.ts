@@ -1,8 +1,8 @@
 import { DataError, ExecutionError } from "../errors.ts";
 import type { Value } from "../runtime/executable.ts";
+import { Buffers } from "../tensor/buffers.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Buffers } from "./buffers.ts";
 import { type Extent, SpillFile } from "./spill-file.ts";
 
 /** The model's inputs for one run: I64[rows, tokens] each, the same names in every batch. */

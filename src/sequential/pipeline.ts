@@ -96,7 +96,8 @@ class Run {
     if (!isRead) this.#cache.clear();
     else if (propagateError) await this.#propagate(index, subgraph.consumedNames);
     else for (const batch of this.batches.keys()) this.#cache.delete(batch, subgraph.consumedNames);
-    weights.releaseAll();
+    await weights.releaseAll();
+    for (const value of stage.taken) weights.buffers.give(value);
     stage.pending = this.#pendingAfter(index);
     return stage;
   }
@@ -112,7 +113,7 @@ class Run {
         if (weight) this.dispatched.weights.replace((module as Linear).weight, weight);
       }
       await this.#propagate(index, this.subgraphs[index].consumedNames);
-      this.dispatched.weights.releaseAll();
+      await this.dispatched.weights.releaseAll();
     }
     if (index < last) return;
     const pending = await finished.pending();
@@ -127,7 +128,7 @@ class Run {
     const subgraph = this.subgraphs[index];
     const taps = this.#modules[index].flatMap(([, module]) => this.#tapsOf(modifier, module));
     if (taps.length === 0) return;
-    const recorder = new TapRecorder(taps);
+    const recorder = new TapRecorder(taps, this.dispatched.weights.buffers);
     const hooks = recorder.attach();
     const compiled = await CompiledGraph.compile(subgraph, this.dispatched, () => recorder.outputs).finally(
       hooks.remove,

@@ -65,7 +65,7 @@ async function setUp() {
   await writeTensorFile(path, new Map<string, Tensor>(weights));
   const tensors = new Map((await readHeader(path)).map((info) => [info.name, info]));
   const checkpoint = new Checkpoint(join(folder, "model"), {}, tensors);
-  const kernels = await KernelPool.create(await createMatrixProducts({ threads: 1 }), { threads: 1 });
+  const kernels = await KernelPool.create(createMatrixProducts({ threads: 1 }), { threads: 1 });
   const close = () => Promise.all([checkpoint.close(), kernels.close()]);
   return { folder, checkpoint, kernels, close };
 }

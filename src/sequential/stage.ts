@@ -69,6 +69,7 @@ export class Stage implements CompressionStage, CompressedModules {
   pending: ReadonlyMap<string, Statistic> = new Map();
   /** What was put in place of weights, for the subgraphs to come. */
   readonly #propagated = new Map<Linear, Tensor<"F32">>();
+  readonly #taken = new Set<Tensor<"F32">>();
   readonly tensors = new Map<Module, ReadonlyMap<string, Tensor>>();
 
   constructor(
@@ -88,7 +89,14 @@ export class Stage implements CompressionStage, CompressedModules {
   }
 
   statistic(tap: Tap): Statistic | undefined {
-    return this.context.statistics.take(tap);
+    const taken = this.context.statistics.take(tap);
+    if (taken) this.#taken.add(taken.value);
+    return taken;
+  }
+
+  /** Statistics that modifiers were given, of which the memory is free once the stage is over. */
+  get taken(): Iterable<Tensor<"F32">> {
+    return this.#taken;
   }
 
   async weight(module: Linear): Promise<Tensor<FloatDType>> {
@@ -98,6 +106,7 @@ export class Stage implements CompressionStage, CompressedModules {
   setWeight(module: Linear, weight: Tensor<"F32">): void {
     const [path = "weight"] = this.modules.find(([, member]) => member === module) ?? [];
     const saved = toFloat32(narrow(path, weight, this.context.savedDType(module)));
+    this.context.weights.buffers.keep(saved); // it is read until it is written
     this.weights.set(module, saved);
     this.#propagate(module, saved);
     if (this.quantized.has(module)) this.unsaved.set(module, saved);
@@ -106,9 +115,13 @@ export class Stage implements CompressionStage, CompressedModules {
   setQuantized(module: Linear, quantized: QuantizedWeight, { propagate } = { propagate: true }): void {
     this.quantized.set(module, quantized);
     if (propagate) {
-      this.#propagate(module, dequantizeWeight(quantized));
+      this.#propagate(module, dequantizeWeight(quantized, undefined, this.context.weights.buffers));
       this.unsaved.delete(module);
-    } else this.unsaved.set(module, this.#propagated.get(module));
+    } else {
+      const propagated = this.#propagated.get(module);
+      if (propagated) this.context.weights.buffers.keep(propagated);
+      this.unsaved.set(module, propagated);
+    }
   }
 
   setTensors(module: Module, tensors: ReadonlyMap<string, Tensor>): void {
