@@ -5,7 +5,7 @@ import { tensorTypes } from "../src/fx/types.ts";
 import { gelu, geluTanh, relu, sigmoid, softCap } from "../src/ops/activation.ts";
 import { affine } from "../src/ops/affine.ts";
 import { add, mul, scale, silu } from "../src/ops/arithmetic.ts";
-import { attention, causalMask, onesLike, positionIds } from "../src/ops/attention.ts";
+import { attention, causalAttention, causalMask, onesLike, positionIds } from "../src/ops/attention.ts";
 import { accumulateGram } from "../src/ops/gram.ts";
 import { columns, mergeHeads, splitHeads } from "../src/ops/heads.ts";
 import { embedding, linear, linearBias } from "../src/ops/linear.ts";
@@ -64,6 +64,8 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   "attention.one": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, kvHeads: 1 }),
   "attention.wide": (q, k, v, mask) => attention(q, k, v, mask, attend),
   "attention.wide.padded": (q, k, v, mask) => attention(q, k, v, mask, attend),
+  causal_attention: (q, k, v) => causalAttention(q, k, v, attend),
+  "causal_attention.wide": (q, k, v) => causalAttention(q, k, v, attend),
   "attention.wide.soft_cap": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, softCap: 2 }),
   "attention.wide.window": (q, k, v, mask) => attention(q, k, v, mask, attend),
   rotary_table: (positions, frequency) => rotaryTable(positions, frequency, { scaling: 1 }),

@@ -127,6 +127,11 @@ export class IntermediatesCache {
     this.#buffers.clear();
   }
 
+  /** Ends a subgraph: memory that was of no use for some subgraphs is let go. */
+  age(): void {
+    this.#buffers.age();
+  }
+
   /** Forgets everything, and removes the temporary file. */
   async close(): Promise<void> {
     await this.#releaseExcept([]);

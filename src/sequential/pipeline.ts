@@ -98,6 +98,7 @@ class Run {
     else for (const batch of this.batches.keys()) this.#cache.delete(batch, subgraph.consumedNames);
     await weights.releaseAll();
     for (const value of stage.taken) weights.buffers.give(value);
+    this.#cache.age();
     stage.pending = this.#pendingAfter(index);
     return stage;
   }

@@ -46,5 +46,6 @@ export class Weights implements ParameterValues {
     for (const value of [...values, ...this.#replaced]) this.buffers.give(value);
     this.#loaded.clear();
     this.#replaced.length = 0;
+    this.buffers.age();
   }
 }
