@@ -32,10 +32,23 @@ export { bool, f32, formatType, i64, type TensorType, type TupleType, type Value
 export { CausalLM } from "./models/causal-lm.ts";
 export { defineFamily, type ModelFamily } from "./models/family.ts";
 export { createModel, MODEL_FAMILIES } from "./models/registry.ts";
+export { AWQModifier, type AWQOptions } from "./modifiers/awq.ts";
 export { GPTQModifier, type GPTQOptions } from "./modifiers/gptq.ts";
-export type { CompressionStage, Modifier, ModifierContext, ModuleReport } from "./modifiers/modifier.ts";
+export { LogarithmicEqualizationModifier } from "./modifiers/logarithmic-equalization.ts";
+export type {
+  CompressionStage,
+  CoupledModules,
+  Modifier,
+  ModifierContext,
+  ModuleReport,
+  ParameterChanges,
+  Replay,
+} from "./modifiers/modifier.ts";
 export { QuantizationModifier } from "./modifiers/quantization.ts";
 export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
+export type { DuoScaling } from "./modifiers/smoothing/grid.ts";
+export type { MappingPatterns } from "./modifiers/smoothing/resolve-mappings.ts";
+export { type SmoothingAlgorithm, SmoothQuantModifier, type SmoothQuantOptions } from "./modifiers/smoothquant.ts";
 export { type Reduction, type Statistic, secondMoment, type Tap } from "./modifiers/tap.ts";
 export { type AttentionConfig, type Projected, SelfAttention } from "./nn/attention.ts";
 export { Conv1D } from "./nn/conv1d.ts";

@@ -9,9 +9,11 @@ import { type Precision, savedDType } from "./formats/output-plan.ts";
 import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
 import { createModel } from "./models/registry.ts";
+import { initializeModifiers } from "./modifiers/initialize.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
 import { calibrateAllExperts } from "./nn/experts.ts";
 import type { Linear } from "./nn/linear.ts";
+import type { Parameter } from "./nn/parameter.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
@@ -85,7 +87,7 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
     bindCheckpoint(model, checkpoint);
     if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
     const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
-    for (const modifier of modifiers) modifier.initialize(model, context);
+    initializeModifiers(modifiers, model, context);
     const compressed = await compress(model, checkpoint, modifiers, kernels, options);
     await save(compressed, model, checkpoint, modifiers, options);
     for (const modifier of modifiers) modifier.finalize?.(context);
@@ -103,7 +105,7 @@ async function compress(
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
   const { precision = "auto", propagateError, device = "cpu", threads, tracingIgnore } = options;
-  const dtypeOf = ({ weight }: Linear) => savedDType(weight, precision);
+  const dtypeOf = (parameter: Parameter) => savedDType(parameter, precision);
   const stage = { modifiers, kernels, savedDType: dtypeOf, control: options };
   const needsData = modifiers.find(({ requiresCalibrationData }) => requiresCalibrationData);
   if (!needsData) return compressWithoutData(model, stage);

@@ -24,10 +24,10 @@ export interface CompressedOutputOptions {
   readonly overwrite?: boolean;
 }
 
-/** What became of some modules: what is written in place of their weights. */
+/** What became of some modules: what is written in place of their parameters. */
 export interface CompressedWeights {
   readonly quantized: ReadonlyMap<Linear, QuantizedWeight>;
-  readonly weights: ReadonlyMap<Linear, Tensor<"F32">>;
+  readonly parameters: ReadonlyMap<Parameter, Tensor<"F32">>;
 }
 
 /** Files of a checkpoint beside weights and configuration that go along with it. */
@@ -56,15 +56,15 @@ export class CompressedOutput {
   }
 
   /** Writes the tensors of compressed modules. */
-  async write({ quantized, weights }: CompressedWeights): Promise<void> {
+  async write({ quantized, parameters }: CompressedWeights): Promise<void> {
     for (const [module, weight] of quantized) {
       const place = this.plan.quantized.get(module);
       if (place)
         for (const [name, tensor] of place.format.compress(place.path, weight)) await this.output.write(name, tensor);
     }
-    for (const [module, weight] of weights) {
-      for (const [name, parameter] of this.plan.dense)
-        if (parameter === module.weight) await this.#writeDense(name, parameter, weight);
+    for (const [name, parameter] of this.plan.dense) {
+      const changed = parameters.get(parameter);
+      if (changed) await this.#writeDense(name, parameter, changed);
     }
   }
 

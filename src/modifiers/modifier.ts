@@ -1,6 +1,7 @@
 import type { KernelPool } from "../kernels/pool.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
+import type { Parameter } from "../nn/parameter.ts";
 import type { QuantizedWeight } from "../schemes/quantize.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
@@ -15,6 +16,15 @@ export interface ModuleReport {
   readonly seconds: number;
 }
 
+/** Values that stand for those of some parameters. */
+export type ParameterChanges = ReadonlyMap<Parameter, Tensor<"F32">>;
+
+/** A module with what it is given in every calibration batch, to be run again. Its memory is free once it is forgotten. */
+export interface Replay {
+  /** Mean squared difference of what the module gives with `changes` from what it gave when it was recorded; NaN if it ran on nothing. */
+  error(changes: ParameterChanges): Promise<number>;
+}
+
 /** The modules of one subgraph, after calibration: what a modifier works on. */
 export interface CompressionStage {
   /** Modules whose last call is in this subgraph, by dotted path. */
@@ -26,6 +36,16 @@ export interface CompressionStage {
   weight(module: Linear): Promise<Tensor<FloatDType>>;
   /** Replaces a weight: later subgraphs see its effect, and it is saved. */
   setWeight(module: Linear, weight: Tensor<"F32">): void;
+  /** Any parameter of the modules, as the modifiers before left it. */
+  parameter(parameter: Parameter): Promise<Tensor<"F32">>;
+  /**
+   * Replaces parameters by others with which the subgraph computes the same, which is checked on one sample; they are saved.
+   *
+   * @throws CompressionError that begins with `where` if the subgraph then gives something else
+   */
+  setEquivalent(where: string, changes: ParameterChanges): Promise<void>;
+  /** Runs the subgraph up to a module, on all batches, and keeps what the module is given. */
+  replay(module: Module): Promise<Replay>;
   /** Stores codes for a weight; what they decode to takes its place. With `propagate` false, later subgraphs do not see it. */
   setQuantized(module: Linear, quantized: QuantizedWeight, options?: { readonly propagate: boolean }): void;
   report(report: ModuleReport): void;
@@ -39,6 +59,8 @@ export interface CompressionStage {
 export interface Modifier {
   /** Class name, as recipes spell it. */
   readonly name: string;
+  /** Where a recipe asks for it, for errors. */
+  where?: string;
   /** What the recipe said, for the recipe that is written beside the output. */
   readonly options: object;
   /** Whether it needs calibration data at all. */
@@ -47,6 +69,8 @@ export interface Modifier {
   readonly sequentialTargets?: readonly string[];
   /** What is quantized and how, known after initialize: the output is planned from it. */
   readonly schemes?: ReadonlyMap<Linear, QuantizationScheme>;
+  /** Modules that are changed together and must lie in one subgraph, known after initialize. */
+  readonly coupled?: readonly CoupledModules[];
   /** Resolves targets and checks everything that can be checked before any data is read. */
   initialize(model: Module, context: ModifierContext): void;
   /** What to observe of a module. Called once for every module below a subgraph. */
@@ -57,7 +81,16 @@ export interface Modifier {
   finalize?(context: ModifierContext): void;
 }
 
-/** What initialize and finalize may say. */
+/** Modules that a modifier changes together, so that they must lie in one subgraph. */
+export interface CoupledModules {
+  /** What couples them, in words. */
+  readonly name: string;
+  readonly modules: readonly Module[];
+}
+
+/** What initialize and finalize may say and know. */
 export interface ModifierContext {
   warn(message: string): void;
+  /** The modifiers that come after it in the recipe, not initialised yet. */
+  readonly later?: readonly Modifier[];
 }

@@ -7,6 +7,12 @@ const names = z.union([z.array(z.string()), z.string().transform((name) => [name
   error: ({ input }) => `found ${show(input)}, expected a list of names`,
 });
 
+/** A field that is read and changes nothing. */
+const ignored = z
+  .unknown()
+  .optional()
+  .transform(() => undefined);
+
 const schedule = unsupported("A schedule is for training.");
 const activations = unsupported("Activations cannot be quantized yet.");
 
@@ -55,15 +61,54 @@ export const gptqSchema = closed({
     .nullable()
     .optional(),
   offload_hessians: unsupported("Hessians are kept where there is room.", false, true),
-  batched_quantization: z
-    .unknown()
-    .optional()
-    .transform(() => undefined),
+  batched_quantization: ignored,
   sequential_update: unsupported("Subgraphs are always compressed one after another.", true),
   sequential_targets: names
     .nullable()
     .transform((targets) => targets ?? undefined)
     .optional(),
+})
+  .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
+  .transform(mergeObservers);
+
+/** `[[balanced…], smoothed]`. */
+const smoothQuantMapping = z.tuple([names, z.string()], {
+  error: ({ input }) => `found ${show(input)}, expected a list of linears and the norm that they read`,
+});
+
+/** Fields of `SmoothQuantModifier` and of its variant `LogarithmicEqualizationModifier`. */
+export const smoothQuantSchema = closed({
+  ...modifierFields,
+  smoothing_strength: z.number().min(0).max(1).optional(),
+  mappings: optional(z.array(smoothQuantMapping)),
+  ignore: optional(names),
+  algorithm: z.enum(["smoothquant", "log_equalization"]).optional(),
+  num_calibration_steps: ignored,
+  calibration_function: unsupported("Calibration data is the run's."),
+});
+
+/** Fields of `AWQModifier`: its own, and those of the quantization that older recipes give it. */
+export const awqSchema = closed({
+  ...modifierFields,
+  ...quantizationFields,
+  mappings: optional(
+    z.array(
+      closed({
+        smooth_layer: z.string(),
+        balance_layers: names,
+        activation_hook_target: optional(z.string()),
+      }).transform(
+        ({ smoothLayer, balanceLayers }) => ({ smoothLayer, balanceLayers }), // the trace shows where to look
+      ),
+    ),
+  ),
+  duo_scaling: z
+    .union([z.boolean(), z.literal("both")], {
+      error: ({ input }) => `found ${show(input)}, expected true, false or "both"`,
+    })
+    .optional(),
+  n_grid: z.int().min(4).optional(),
+  offload_device: ignored,
 })
   .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
   .transform(mergeObservers);

@@ -26,6 +26,9 @@ export function writeRecipe(modifiers: readonly Modifier[]): string {
 /** Options as recipes spell them; names of groups and of an observer's own arguments stay as they are. */
 function fieldsOf(options: object): Fields {
   const fields = snakeCased(options);
+  if (Array.isArray(fields.mappings)) {
+    fields.mappings = fields.mappings.map((mapping) => (isMapping(mapping) ? snakeCased(mapping) : mapping));
+  }
   const groups = fields.config_groups as Readonly<Record<string, object>> | undefined;
   if (groups === undefined) return fields;
   const spelled = Object.entries(groups).map(([name, group]) => [name, schemeFields(group)]);

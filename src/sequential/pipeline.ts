@@ -2,12 +2,14 @@ import type { Modifier } from "../modifiers/modifier.ts";
 import type { Tap } from "../modifiers/tap.ts";
 import type { Module } from "../nn/module.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
-import { checkCoverage } from "./coverage.ts";
+import { checkCoupled, checkCoverage } from "./coverage.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { Phase } from "./events.ts";
 import { type Batch, IntermediatesCache } from "./intermediates.ts";
+import { sampleOf } from "./self-check.ts";
 import { type CompressedModules, Stage, type StageContext, Statistics } from "./stage.ts";
 import type { Subgraph } from "./subgraph.ts";
+import { SubgraphRuns } from "./subgraph-runs.ts";
 import { TapRecorder } from "./tap-recorder.ts";
 
 /** What {@link compressInOrder} works with. */
@@ -26,7 +28,7 @@ export interface PipelineOptions extends Omit<StageContext, "weights" | "statist
  *
  * @returns what is to be saved, subgraph by subgraph; its memory is free once the next is asked for
  * @throws DataError naming a batch that has other keys than the first
- * @throws CompressionError naming modules with a scheme that no subgraph calls
+ * @throws CompressionError naming modules with a scheme that no subgraph calls, or coupled ones that several call
  */
 export async function* compressInOrder(
   subgraphs: readonly Subgraph[],
@@ -41,6 +43,8 @@ export async function* compressInOrder(
 /** State of a pipeline run: the intermediates, and what was seen of modules that are called again later. */
 class Run {
   readonly #cache: IntermediatesCache;
+  /** What flows from subgraph to subgraph for one sample, where a modifier has changes checked on it. */
+  readonly #sample: IntermediatesCache;
   readonly #lastCall: ReadonlyMap<Module, number>;
   readonly #taps = new Map<Modifier, Map<Module, readonly Tap[]>>();
   readonly #statistics = new Statistics();
@@ -52,11 +56,15 @@ class Run {
     private readonly options: PipelineOptions,
   ) {
     this.#cache = new IntermediatesCache(batches);
+    this.#sample = new IntermediatesCache(
+      options.modifiers.some(({ coupled }) => coupled) ? [sampleOf(batches[0])] : [],
+    );
     const calls = subgraphs.flatMap((subgraph, index) =>
       subgraph.submodules().map(([, module]) => [module, index] as const),
     );
     this.#lastCall = new Map(calls);
     checkCoverage(dispatched.model, options.modifiers, new Set(this.#lastCall.keys()));
+    checkCoupled(dispatched.model, options.modifiers, calls);
   }
 
   /** A module that is called in several subgraphs is compressed in the last of them. */
@@ -64,7 +72,8 @@ class Run {
     const subgraph = this.subgraphs[index];
     const modules = subgraph.submodules().filter(([, module]) => this.#lastCall.get(module) === index);
     const { weights } = this.dispatched;
-    const stage = new Stage(modules, { ...this.options, weights, statistics: this.#statistics });
+    const runs = new SubgraphRuns(subgraph, this.dispatched, this.#cache, this.#sample);
+    const stage = new Stage(modules, { ...this.options, weights, statistics: this.#statistics }, runs);
     const { propagateError = true } = this.options;
     const isRead = this.#observesAfter(index);
     if (!propagateError && isRead) await this.#propagate(index, new Set());
@@ -73,6 +82,7 @@ class Run {
       this.#begin("compressing", index);
       await modifier.compress(stage);
     }
+    await runs.propagateSample();
     if (!isRead) this.#cache.clear();
     else if (propagateError) await this.#propagate(index, subgraph.consumedNames);
     else for (const batch of this.batches.keys()) this.#cache.delete(batch, subgraph.consumedNames);

@@ -1,19 +1,23 @@
+import { CompressionError } from "../errors.ts";
 import type { KernelPool } from "../kernels/pool.ts";
-import type { CompressionStage, ModuleReport } from "../modifiers/modifier.ts";
+import type { CompressionStage, ModuleReport, ParameterChanges, Replay } from "../modifiers/modifier.ts";
 import type { Statistic, Tap } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
+import type { Parameter } from "../nn/parameter.ts";
 import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
-import { fromFloat32 } from "../tensor/convert.ts";
+import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { RunControl } from "./events.ts";
+import { expectEqual } from "./self-check.ts";
+import type { SubgraphRuns } from "./subgraph-runs.ts";
 import type { Weights } from "./weights.ts";
 
-/** What became of the modules of one subgraph: what is to be saved in place of their weights. */
+/** What became of the modules of one subgraph: what is to be saved in place of their parameters. */
 export interface CompressedModules {
   readonly quantized: ReadonlyMap<Linear, QuantizedWeight>;
-  readonly weights: ReadonlyMap<Linear, Tensor<"F32">>;
+  readonly parameters: ParameterChanges;
 }
 
 /** What the taps of all modifiers have seen and no modifier has taken yet. */
@@ -49,19 +53,20 @@ export interface StageContext {
   readonly weights: Weights;
   readonly statistics: Statistics;
   readonly kernels: KernelPool;
-  /** The dtype that a module's weight is saved in. */
-  readonly savedDType: (module: Linear) => FloatDType;
+  /** The dtype that a parameter is saved in. */
+  readonly savedDType: (parameter: Parameter) => FloatDType;
   readonly control: RunControl;
 }
 
 /** One subgraph while its modules are compressed, by one modifier after another. */
 export class Stage implements CompressionStage, CompressedModules {
   readonly quantized = new Map<Linear, QuantizedWeight>();
-  readonly weights = new Map<Linear, Tensor<"F32">>();
+  readonly parameters = new Map<Parameter, Tensor<"F32">>();
 
   constructor(
     readonly modules: readonly (readonly [string, Module])[],
     private readonly context: StageContext,
+    private readonly subgraphRuns?: SubgraphRuns,
   ) {}
 
   get kernels(): KernelPool {
@@ -72,18 +77,47 @@ export class Stage implements CompressionStage, CompressedModules {
     return this.context.statistics.take(tap);
   }
 
-  async weight(module: Linear): Promise<Tensor<FloatDType>> {
-    return fromFloat32(await this.context.weights.load(module.weight), this.context.savedDType(module));
+  async weight({ weight }: Linear): Promise<Tensor<FloatDType>> {
+    return fromFloat32(await this.parameter(weight), this.context.savedDType(weight));
   }
 
-  setWeight(module: Linear, weight: Tensor<"F32">): void {
-    this.context.weights.replace(module.weight, weight);
-    this.weights.set(module, weight);
+  parameter(parameter: Parameter): Promise<Tensor<"F32">> {
+    return this.context.weights.load(parameter);
+  }
+
+  setWeight({ weight }: Linear, value: Tensor<"F32">): void {
+    this.#set(weight, value);
+  }
+
+  async setEquivalent(where: string, changes: ParameterChanges): Promise<void> {
+    const before = await this.#runs.sample();
+    for (const [parameter, value] of changes) this.context.weights.replace(parameter, value);
+    const after = await this.#runs.sample();
+    expectEqual(after, before, (name, difference, limit) => {
+      const found = `with other parameters that should change nothing, ${name} differs by ${difference}`;
+      return new CompressionError(`${where}: ${found}, expected at most ${limit}. Leave this mapping out.`);
+    });
+    for (const [parameter, value] of changes)
+      this.#set(parameter, toFloat32(fromFloat32(value, this.context.savedDType(parameter))));
+  }
+
+  replay(module: Module): Promise<Replay> {
+    return this.#runs.replay(module);
   }
 
   setQuantized(module: Linear, quantized: QuantizedWeight, { propagate } = { propagate: true }): void {
     this.quantized.set(module, quantized);
     if (propagate) this.context.weights.replace(module.weight, dequantizeWeight(quantized));
+  }
+
+  get #runs(): SubgraphRuns {
+    if (this.subgraphRuns) return this.subgraphRuns;
+    throw new CompressionError("no calibration data, expected some. Let the modifier say that it requires them.");
+  }
+
+  #set(parameter: Parameter, value: Tensor<"F32">): void {
+    this.context.weights.replace(parameter, value);
+    this.parameters.set(parameter, value);
   }
 
   report(report: ModuleReport): void {
