@@ -6,6 +6,7 @@ import { gelu, geluTanh, relu, sigmoid, softCap } from "../src/ops/activation.ts
 import { affine } from "../src/ops/affine.ts";
 import { add, mul, scale, silu } from "../src/ops/arithmetic.ts";
 import { attention, causalMask, onesLike, positionIds } from "../src/ops/attention.ts";
+import { addMagnitudes, columnMaximum, columnMinimum } from "../src/ops/column-statistics.ts";
 import { accumulateGram } from "../src/ops/gram.ts";
 import { columns, mergeHeads, splitHeads } from "../src/ops/heads.ts";
 import { embedding, linear, linearBias } from "../src/ops/linear.ts";
@@ -14,13 +15,18 @@ import { layerNorm, offsetRmsNorm, rmsNorm } from "../src/ops/norm.ts";
 import { shiftPositions, textPositions } from "../src/ops/positions.ts";
 import { dynamicFrequencies, rotaryTable, rotate, selectFrequencies } from "../src/ops/rotary.ts";
 import { addRouted, gatherRouted, routedTo, routeTokens, zerosLike } from "../src/ops/routing.ts";
+import { squaredError } from "../src/ops/squared-error.ts";
 import { Executable } from "../src/runtime/executable.ts";
 import { Runtime } from "../src/runtime/session.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { traceFunction } from "./trace-function.ts";
 
-const golden = readSafetensors(new URL("./fixtures/ops/ops.safetensors", import.meta.url));
+const golden = new Map(
+  ["ops", "smoothing-ops"].flatMap((file) => [
+    ...readSafetensors(new URL(`./fixtures/ops/${file}.safetensors`, import.meta.url)),
+  ]),
+);
 const runtime = await Runtime.create({ threads: 1 });
 
 const attend = { heads: 4, kvHeads: 2, scale: 0.5 };
@@ -101,6 +107,16 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   zeros_like: zerosLike,
   "accumulate_gram.empty": (x, total) => accumulateGram(x, total, { panel: 0 }),
   "linear.empty": linear,
+  column_minimum: columnMinimum,
+  "column_minimum.first": columnMinimum,
+  "column_minimum.empty": columnMinimum,
+  column_maximum: columnMaximum,
+  "column_maximum.first": columnMaximum,
+  "column_maximum.empty": columnMaximum,
+  add_magnitudes: addMagnitudes,
+  "add_magnitudes.empty": addMagnitudes,
+  squared_error: squaredError,
+  "squared_error.equal": squaredError,
 };
 
 test.each(Object.keys(CASES))("%s gives what PyTorch gives", async (name) => {
