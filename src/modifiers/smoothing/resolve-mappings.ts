@@ -95,7 +95,7 @@ function checkBalance(
       `${where}: none of the latter reads ${mapping.path}, expected ${left.join(", ")}. Correct the mapping.`,
     );
   }
-  if (left.length > 0) warn(`${where}: ${mapping.path} is read by ${left.join(", ")} too, which are balanced as well.`);
+  if (left.length > 0) warn(`${where}: ${mapping.path} is read also by ${left.join(", ")}, balanced as well.`);
 }
 
 /** Every linear that the patterns match must read one of the outputs. */
