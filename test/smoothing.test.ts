@@ -109,7 +109,11 @@ class PretendedQuantization implements Modifier {
 /** What each norm was divided by. */
 function factorsOf(before: ReadonlyMap<string, Tensor>, after: ReadonlyMap<string, Tensor>, path: string): Tensor {
   const [old, found] = [before, after].map((tensors) => tensors.get(`${path}.weight`) as Tensor<"F32">);
-  return new Tensor("F32", old.shape, old.data.map((value, index) => value / found.data[index]) as Float32Array);
+  return new Tensor(
+    "F32",
+    old.shape,
+    Float32Array.from(old.data, (value, index) => value / found.data[index]),
+  );
 }
 
 const NORMS = [0, 1].flatMap((layer) =>
@@ -229,7 +233,11 @@ test("parameters that change what a subgraph computes are refused by the name of
         if (!path.endsWith("layers.1.post_attention_layernorm")) continue;
         const [[, weight]] = module.ownParameters();
         const { data, shape } = await stage.parameter(weight);
-        const halved = new Tensor("F32", shape, data.map((value) => value / 2) as Float32Array);
+        const halved = new Tensor(
+          "F32",
+          shape,
+          Float32Array.from(data, (value) => value / 2),
+        );
         await stage.setEquivalent("post_attention_layernorm → nothing", new Map([[weight, halved]]));
       }
     },

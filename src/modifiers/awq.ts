@@ -13,6 +13,7 @@ import {
   weightMeans,
 } from "./smoothing/grid.ts";
 import { describeMapping, type Mapping } from "./smoothing/mapping.ts";
+import { MappingTaps } from "./smoothing/mapping-taps.ts";
 import { moveFactors } from "./smoothing/move-factors.ts";
 import { columnMagnitudes } from "./smoothing/reductions.ts";
 import { coupledModules, type MappingPatterns, resolveMappings } from "./smoothing/resolve-mappings.ts";
@@ -48,7 +49,7 @@ export class AWQModifier implements Modifier {
   #mappings: readonly Mapping[] = [];
   #later: readonly Modifier[] = [];
   #modules: ReadonlyMap<string, Module> = new Map();
-  readonly #taps = new Map<Mapping, Tap>();
+  #taps?: MappingTaps;
 
   constructor(readonly options: AWQOptions = {}) {
     const { nGrid = 20 } = options;
@@ -70,32 +71,22 @@ export class AWQModifier implements Modifier {
     this.coupled = coupledModules(this.#mappings);
   }
 
-  /** Mean magnitude of each column of what a mapping's linears read. */
+  /** Mean magnitude of each column of what a mapping's linears read, where one of these gets quantized. */
   taps(module: Module): readonly Tap[] {
-    const mappings = this.#mappings.filter(({ balanced: [first] }) => first.module === module);
-    return mappings
-      .filter((mapping) => this.#isQuantized(mapping))
-      .map((mapping) => {
-        const tap = { module, reduce: columnMagnitudes };
-        this.#taps.set(mapping, tap);
-        return tap;
-      });
+    this.#taps ??= new MappingTaps(
+      this.#mappings.filter((mapping) => this.#isQuantized(mapping)),
+      columnMagnitudes,
+    );
+    return this.#taps.of(module);
   }
 
   async compress(stage: CompressionStage): Promise<void> {
-    const modules = new Set(stage.modules.map(([, module]) => module));
-    for (const mapping of this.#mappings) {
-      const tap = this.#taps.get(mapping);
-      if (!tap || !modules.has(mapping.module)) continue;
+    for (const [mapping, seen] of this.#taps?.seenIn(stage) ?? []) {
       const start = performance.now();
-      const means = columnMeans(stage.statistic(tap)?.value);
-      if (!means) {
-        stage.warn(
-          `${describeMapping(mapping)}: no token in all of the calibration data, expected some; left as it is.`,
-        );
-        continue;
-      }
-      await moveFactors(stage, mapping, await this.#search(stage, mapping, means));
+      const means = columnMeans(seen?.value);
+      if (means) await moveFactors(stage, mapping, await this.#search(stage, mapping, means));
+      else
+        stage.warn(`${describeMapping(mapping)}: no token in all of the calibration data, expected some; left as is.`);
       stage.report({ module: mapping.path, seconds: (performance.now() - start) / 1000 });
     }
   }
@@ -103,7 +94,7 @@ export class AWQModifier implements Modifier {
   /** The factors with the least error. */
   async #search(stage: CompressionStage, mapping: Mapping, activations: Float64Array): Promise<Float64Array> {
     const { duoScaling = true, nGrid = 20 } = this.options;
-    const weights = await this.#weightsToQuantize(stage, mapping, duoScaling);
+    const weights = await this.#weightsToQuantize(stage, mapping);
     const means = duoScaling ? weightMeans([...weights.values()]) : activations;
     const replay = await stage.replay(this.#parentOf(mapping));
     let [best, bestError]: [Float64Array | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
@@ -119,20 +110,11 @@ export class AWQModifier implements Modifier {
     );
   }
 
-  async #weightsToQuantize(
-    stage: CompressionStage,
-    { balanced }: Mapping,
-    duoScaling: DuoScaling,
-  ): Promise<Map<Linear, WeightToQuantize>> {
+  async #weightsToQuantize(stage: CompressionStage, { balanced }: Mapping): Promise<Map<Linear, WeightToQuantize>> {
     const weights = new Map<Linear, WeightToQuantize>();
     for (const { path, module } of balanced) {
       const args = this.#argsOf(module);
       if (!args) continue;
-      if (duoScaling && args.strategy === "tensor") {
-        throw new RecipeError(
-          `${this.name}: ${path} has one scale for its whole weight, expected several. Set duo_scaling to false.`,
-        );
-      }
       const { dtype } = await stage.weight(module as Linear);
       weights.set(module as Linear, { path, args, dtype, values: await stage.parameter((module as Linear).weight) });
     }
@@ -151,8 +133,16 @@ export class AWQModifier implements Modifier {
     throw new CompressionError(`${balanced[0].path}: no module holds it and the others of its mapping, expected one.`);
   }
 
+  /** Whether any of a mapping's linears gets quantized. @throws RecipeError if `duoScaling` does not fit how */
   #isQuantized({ balanced }: Mapping): boolean {
-    return balanced.some(({ module }) => this.#argsOf(module));
+    const quantized = balanced.map(({ path, module }) => ({ path, args: this.#argsOf(module) }));
+    const whole = quantized.find(({ args }) => args?.strategy === "tensor");
+    if (whole && (this.options.duoScaling ?? true)) {
+      throw new RecipeError(
+        `${this.name}: ${whole.path} has one scale for its whole weight, expected several. Set duo_scaling to false.`,
+      );
+    }
+    return quantized.some(({ args }) => args);
   }
 
   #argsOf(module: Module): QuantizationArgs | undefined {

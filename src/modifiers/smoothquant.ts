@@ -5,6 +5,7 @@ import type { Module } from "../nn/module.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressionStage, CoupledModules, Modifier, ModifierContext } from "./modifier.ts";
 import { describeMapping, type Mapping } from "./smoothing/mapping.ts";
+import { MappingTaps } from "./smoothing/mapping-taps.ts";
 import { moveFactors } from "./smoothing/move-factors.ts";
 import { columnRange } from "./smoothing/reductions.ts";
 import { coupledModules, resolveMappings } from "./smoothing/resolve-mappings.ts";
@@ -41,8 +42,7 @@ export class SmoothQuantModifier implements Modifier {
   readonly name: string = "SmoothQuantModifier";
   readonly requiresCalibrationData = true;
   coupled: readonly CoupledModules[] = [];
-  #mappings: readonly Mapping[] = [];
-  readonly #taps = new Map<Mapping, Tap>();
+  #taps = new MappingTaps([], columnRange);
 
   constructor(readonly options: SmoothQuantOptions = {}) {
     const { smoothingStrength: strength = 0.5 } = options;
@@ -54,28 +54,19 @@ export class SmoothQuantModifier implements Modifier {
   initialize(model: Module, context: ModifierContext): void {
     const given = this.options.mappings?.map(([balanceLayers, smoothLayer]) => ({ balanceLayers, smoothLayer }));
     const found = resolveMappings(model, { modifier: this.name, given, isDefault: isNormOfLinears }, context);
-    this.#mappings = found.filter((mapping) => !this.#isIgnored(mapping, context));
-    this.coupled = coupledModules(this.#mappings);
+    const mappings = found.filter((mapping) => !this.#isIgnored(mapping, context));
+    this.#taps = new MappingTaps(mappings, columnRange);
+    this.coupled = coupledModules(mappings);
   }
 
   /** The range of each column of what a mapping's linears read. */
   taps(module: Module): readonly Tap[] {
-    return this.#mappings
-      .filter(({ balanced: [first] }) => first.module === module)
-      .map((mapping) => {
-        const tap = { module, reduce: columnRange };
-        this.#taps.set(mapping, tap);
-        return tap;
-      });
+    return this.#taps.of(module);
   }
 
   async compress(stage: CompressionStage): Promise<void> {
-    const modules = new Set(stage.modules.map(([, module]) => module));
-    for (const mapping of this.#mappings) {
-      if (!modules.has(mapping.module)) continue;
+    for (const [mapping, seen] of this.#taps.seenIn(stage)) {
       const start = performance.now();
-      const tap = this.#taps.get(mapping);
-      const seen = tap && stage.statistic(tap);
       if (!seen) throw new CompressionError(`${describeMapping(mapping)}: never run on the calibration data.`);
       await moveFactors(stage, mapping, await this.#factors(stage, mapping, seen.value));
       stage.report({ module: mapping.path, seconds: (performance.now() - start) / 1000 });

@@ -49,7 +49,7 @@ test("factors on values show in each query head that reads them", async () => {
   const sources = sourcesOf(body, x, [q, x, ids], 2);
   expect(sources).toEqual([0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 6, 7]);
   const expected = plain.data.map((value, i) => (value as number) * FACTORS[sources[i % 16]]);
-  expect(scaled).toBeAllClose(new Tensor("F32", plain.shape, expected as Float32Array), { atol: 1e-5 });
+  expect(scaled).toBeAllClose(new Tensor("F32", plain.shape, Float32Array.from(expected)), { atol: 1e-5 });
 });
 
 test.each<[string, (x: Node, ...others: Node[]) => Node, ...Tensor[]]>([["zeros_like", (value) => zerosLike(value)]])(
@@ -88,7 +88,11 @@ test.each([linear, linearBias])(
   async (body) => {
     const others = [random([4, 8], 9), ...(body === linearBias ? [random([4], 10)] : [])];
     expect(rulesOf(body as never, x, others)?.factors?.(0, {}, [])).toEqual({ effect: "undone", by: 1 });
-    const inverse = new Tensor("F32", [4, 8], others[0].data.map((value, i) => value / FACTORS[i % 8]) as Float32Array);
+    const inverse = new Tensor(
+      "F32",
+      [4, 8],
+      Float32Array.from(others[0].data, (value, i) => value / FACTORS[i % 8]),
+    );
     const found = await run(body as never, timesFactors(x), inverse, ...others.slice(1));
     expect(found).toBeAllClose(await run(body as never, x, ...others), { atol: 1e-5 });
   },

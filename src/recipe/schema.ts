@@ -4,7 +4,7 @@ import { show } from "./issues.ts";
 import { recipeSchemeSchema } from "./scheme.ts";
 
 const names = z.union([z.array(z.string()), z.string().transform((name) => [name])], {
-  error: ({ input }) => `found ${show(input)}, expected a list of names`,
+  error: ({ input }) => `${input === undefined ? "missing" : `found ${show(input)}`}, expected a list of names`,
 });
 
 /** A field that is read and changes nothing. */

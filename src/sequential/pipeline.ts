@@ -72,7 +72,7 @@ class Run {
     const subgraph = this.subgraphs[index];
     const modules = subgraph.submodules().filter(([, module]) => this.#lastCall.get(module) === index);
     const { weights } = this.dispatched;
-    const runs = new SubgraphRuns(subgraph, this.dispatched, this.#cache, this.#sample);
+    const runs = new SubgraphRuns(subgraph, this.dispatched, this.#cache, this.#sample, this.options.control.signal);
     const stage = new Stage(modules, { ...this.options, weights, statistics: this.#statistics }, runs);
     const { propagateError = true } = this.options;
     const isRead = this.#observesAfter(index);

@@ -35,6 +35,7 @@ export async function recordReplay(
   module: Module,
   dispatched: DispatchedModel,
   cache: IntermediatesCache,
+  signal?: AbortSignal,
 ): Promise<Replay> {
   const calls: (readonly Argument[])[] = [];
   const hook = module.registerForwardPreHook((_, args) => {
@@ -48,12 +49,18 @@ export async function recordReplay(
   const values = new OwnValues(module, dispatched.weights);
   const recorded: Call[] = [];
   for (let batch = 0; batch < cache.batchCount; batch++) {
+    signal?.throwIfAborted();
     const inputs = await upTo.run(cache.fetch(batch, subgraph.inputNames), dispatched);
     const { output } = await forward.run(inputs, values);
     recorded.push({ inputs, output: output as Tensor<"F32"> });
   }
   const compare = await Executable.compile(new CallTracer().call(module, types, "expected"), dispatched.runtime);
-  return { error: (changes) => meanError(compare, recorded, new OwnValues(module, dispatched.weights, changes)) };
+  return {
+    error(changes) {
+      signal?.throwIfAborted();
+      return meanError(compare, recorded, new OwnValues(module, dispatched.weights, changes));
+    },
+  };
 }
 
 async function meanError(compare: Executable, calls: readonly Call[], values: ParameterValues): Promise<number> {

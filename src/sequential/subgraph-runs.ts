@@ -17,6 +17,7 @@ export class SubgraphRuns {
     private readonly dispatched: DispatchedModel,
     private readonly cache: IntermediatesCache,
     private readonly samples: IntermediatesCache,
+    private readonly signal?: AbortSignal,
   ) {}
 
   /** What the subgraph returns for the sample. */
@@ -34,6 +35,6 @@ export class SubgraphRuns {
 
   /** Records what a module below the subgraph is given in each calibration batch. */
   replay(module: Module): Promise<Replay> {
-    return recordReplay(this.subgraph, module, this.dispatched, this.cache);
+    return recordReplay(this.subgraph, module, this.dispatched, this.cache, this.signal);
   }
 }
