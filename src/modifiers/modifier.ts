@@ -40,6 +40,7 @@ export interface CompressionStage {
   parameter(parameter: Parameter): Promise<Tensor<"F32">>;
   /**
    * Replaces parameters by others with which the subgraph computes the same, which is checked on one sample; they are saved.
+   * For modifiers that have `coupled` modules.
    *
    * @throws CompressionError that begins with `where` if the subgraph then gives something else
    */

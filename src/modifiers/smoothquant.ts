@@ -4,6 +4,7 @@ import { matchesAny } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressionStage, CoupledModules, Modifier, ModifierContext } from "./modifier.ts";
+import { equalizationFactors, smoothingFactors } from "./smoothing/factors.ts";
 import { describeMapping, type Mapping } from "./smoothing/mapping.ts";
 import { MappingTaps } from "./smoothing/mapping-taps.ts";
 import { moveFactors } from "./smoothing/move-factors.ts";
@@ -25,9 +26,6 @@ export interface SmoothQuantOptions {
   /** "smoothquant". */
   readonly algorithm?: SmoothingAlgorithm;
 }
-
-/** The least factor, as in the reference. */
-const MINIMUM_FACTOR = 1e-5;
 
 /**
  * SmoothQuant (arXiv:2211.10438): moves the ranges of a norm's columns into the weights of the linears that read it, so that
@@ -82,9 +80,9 @@ export class SmoothQuantModifier implements Modifier {
       );
     }
     const { algorithm = "smoothquant", smoothingStrength = 0.5 } = this.options;
-    if (algorithm === "log_equalization") return activations.map((a) => atLeast(a / Math.log2(2 + a)));
+    if (algorithm === "log_equalization") return equalizationFactors(activations);
     const weights = await Promise.all(balanced.map(({ weight }) => stage.parameter(weight)));
-    return smoothingFactors(activations, columnMagnitudes(weights), smoothingStrength);
+    return smoothingFactors(activations, weights, smoothingStrength);
   }
 
   #isIgnored({ path, module, balanced }: Mapping, { warn }: ModifierContext): boolean {
@@ -102,25 +100,4 @@ function isNormOfLinears({ parameters, balanced }: Mapping): boolean {
     parameters.every(({ parameter }) => parameter.shape.length === 1) &&
     balanced.every(({ module }) => module instanceof Linear)
   );
-}
-
-/** s_j = a_j^α / w_j^(1−α), from ranges of activations and twice the largest weights. */
-function smoothingFactors(activations: Float64Array, weights: Float64Array, strength: number): Float64Array {
-  return activations.map((a, j) => atLeast(weights[j] > 0 ? a ** strength / weights[j] ** (1 - strength) : a));
-}
-
-/** 2 max |W_·j| over all weights. */
-function columnMagnitudes(weights: readonly Tensor<"F32">[]): Float64Array {
-  const result = new Float64Array(weights[0].shape[1]);
-  for (const { data } of weights) {
-    for (let i = 0; i < data.length; i++) {
-      const column = i % result.length;
-      result[column] = Math.max(result[column], 2 * Math.abs(data[i]));
-    }
-  }
-  return result;
-}
-
-function atLeast(factor: number): number {
-  return Math.max(factor, MINIMUM_FACTOR);
 }

@@ -1,3 +1,4 @@
+import { CompressionError } from "../errors.ts";
 import type { Replay } from "../modifiers/modifier.ts";
 import type { Module } from "../nn/module.ts";
 import type { Value } from "../runtime/executable.ts";
@@ -21,7 +22,9 @@ export class SubgraphRuns {
   ) {}
 
   /** What the subgraph returns for the sample. */
-  sample(): Promise<Record<string, Value>> {
+  async sample(): Promise<Record<string, Value>> {
+    if (this.samples.batchCount === 0)
+      throw new CompressionError("no sample to check changes on, expected a modifier with coupled modules. Name them.");
     return this.subgraph.forward(this.dispatched, this.samples.fetch(0, this.subgraph.inputNames));
   }
 
