@@ -46,3 +46,23 @@ export class ExecutionError extends LayerwiseError {
 export class CompressionError extends LayerwiseError {
   override readonly name = "CompressionError";
 }
+
+/**
+ * A run that ended early and has left what is finished: the same call with `resume` goes on from there. `cause` is the failure
+ * that ended it, or the reason of the signal that was aborted.
+ */
+export class InterruptedError extends LayerwiseError {
+  override readonly name = "InterruptedError";
+}
+
+/** Whether an error is the system's of this code, such as ENOENT. */
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}
+
+/** A handler of failures that takes the system's errors of these codes for nothing, and throws all others again. */
+export function ignore(...codes: readonly string[]): (error: unknown) => undefined {
+  return (error) => {
+    if (!codes.some((code) => hasCode(error, code))) throw error;
+  };
+}

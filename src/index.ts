@@ -11,6 +11,7 @@ export {
   ConfigError,
   DataError,
   ExecutionError,
+  InterruptedError,
   LayerwiseError,
   RecipeError,
   ShapeError,
@@ -19,8 +20,11 @@ export {
 export { type EvaluationSettings, evaluate } from "./evaluate/evaluate.ts";
 export { type EvaluateOptions, evaluatePerplexity, type Perplexity } from "./evaluate/perplexity.ts";
 export { bindCheckpoint } from "./formats/bind-checkpoint.ts";
+export type { CompressedModules } from "./formats/compressed-modules.ts";
+export type { FinishedParts } from "./formats/finished-parts.ts";
 export { type CheckpointSummary, inspectCheckpoint, type StorageSummary } from "./formats/inspect.ts";
 export type { Precision } from "./formats/output-plan.ts";
+export { simulateActivations } from "./formats/simulate-activations.ts";
 export { defineFunction, wrap } from "./fx/function.ts";
 export { Graph, graphIsWellFormed } from "./fx/graph.ts";
 export { GraphModule } from "./fx/graph-module.ts";
@@ -38,6 +42,7 @@ export { LogarithmicEqualizationModifier } from "./modifiers/logarithmic-equaliz
 export type {
   CompressionStage,
   CoupledModules,
+  FinalizeContext,
   Modifier,
   ModifierContext,
   ModuleReport,
@@ -49,7 +54,16 @@ export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
 export type { DuoScaling } from "./modifiers/smoothing/grid.ts";
 export type { MappingPatterns } from "./modifiers/smoothing/resolve-mappings.ts";
 export { type SmoothingAlgorithm, SmoothQuantModifier, type SmoothQuantOptions } from "./modifiers/smoothquant.ts";
-export { type Reduction, type Statistic, secondMoment, type Tap } from "./modifiers/tap.ts";
+export {
+  columnEnergy,
+  type Reduction,
+  rangeOfSequences,
+  type Statistic,
+  searchOfSequences,
+  secondMoment,
+  type Tap,
+} from "./modifiers/tap.ts";
+export { Attend, type AttendConfig, type AttentionState } from "./nn/attend.ts";
 export { type AttentionConfig, type Projected, SelfAttention } from "./nn/attention.ts";
 export { Conv1D } from "./nn/conv1d.ts";
 export { calibrateAllExperts, type FeedForward, Router, type RoutingConfig, SparseMoeBlock } from "./nn/experts.ts";
@@ -58,8 +72,11 @@ export { matchModules } from "./nn/match.ts";
 export { type ForwardHook, type ForwardPreHook, type HookHandle, Module } from "./nn/module.ts";
 export { LayerNorm, OffsetRMSNorm, RMSNorm } from "./nn/norm.ts";
 export { Buffer, Parameter, type ParameterSource } from "./nn/parameter.ts";
-export type { Observer } from "./observers/observer.ts";
+export type { Observer, RangeSearch } from "./observers/observer.ts";
+export { type ObserverRegistry, observers } from "./observers/registry.ts";
 export { type OneshotOptions, oneshot } from "./oneshot.ts";
+export type { ColumnFactors, ColumnParameter, ColumnRules } from "./ops/column-factors.ts";
+export type { ActivationRounding } from "./ops/fake-quantize.ts";
 export { float, type OnnxExpression, type OnnxInput, type OnnxResult, type OnnxValue, onnx } from "./ops/onnx.ts";
 export { defineOp, type Operator, type OperatorCall } from "./ops/operator.ts";
 export {
@@ -75,9 +92,11 @@ export { writeRecipe } from "./recipe/write.ts";
 export type { Value } from "./runtime/executable.ts";
 export type { Device } from "./runtime/session.ts";
 export type { QuantizationArgs } from "./schemes/arguments.ts";
+export type { CodeDType } from "./schemes/code-type.ts";
 export { presetNames, presetScheme } from "./schemes/presets.ts";
-export { computeQParams, type QParams } from "./schemes/qparams.ts";
+export { computeQParams, type QParams, type Range } from "./schemes/qparams.ts";
 export { dequantizeWeight, type QuantizedWeight, quantizeWeight } from "./schemes/quantize.ts";
+export type { ModelQuantization } from "./schemes/quantized-values.ts";
 export type { PartialScheme, QuantizationScheme } from "./schemes/scheme.ts";
 export { populateConcreteArgs } from "./sequential/concrete-args.ts";
 export { traceConsumedNames } from "./sequential/consumed-names.ts";
@@ -89,7 +108,6 @@ export { partitionGraph } from "./sequential/partition-graph.ts";
 export { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
 export { runInOrder } from "./sequential/run-in-order.ts";
 export { type SelfCheckOptions, selfCheck } from "./sequential/self-check.ts";
-export type { CompressedModules } from "./sequential/stage.ts";
 export { Subgraph } from "./sequential/subgraph.ts";
 export {
   findTargetNodes,

@@ -1,10 +1,18 @@
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { resolveModel } from "./checkpoint/hub.ts";
-import { type CalibrationOptions, type CalibrationSource, loadCalibrationData } from "./data/calibration.ts";
+import { identifyCheckpoint } from "./checkpoint/identity.ts";
+import {
+  type CalibrationData,
+  type CalibrationOptions,
+  type CalibrationSource,
+  loadCalibrationData,
+} from "./data/calibration.ts";
 import { loadTokenizer } from "./data/tokenizer.ts";
 import { RecipeError } from "./errors.ts";
 import { bindCheckpoint } from "./formats/bind-checkpoint.ts";
+import type { CompressedModules } from "./formats/compressed-modules.ts";
 import { CompressedOutput } from "./formats/compressed-output.ts";
+import type { FinishedParts } from "./formats/finished-parts.ts";
 import { type Precision, savedDType } from "./formats/output-plan.ts";
 import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
@@ -12,21 +20,23 @@ import { createModel } from "./models/registry.ts";
 import { initializeModifiers } from "./modifiers/initialize.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
 import { calibrateAllExperts } from "./nn/experts.ts";
-import type { Linear } from "./nn/linear.ts";
 import type { Parameter } from "./nn/parameter.ts";
+import { fingerprintOptions } from "./output/fingerprint.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
-import type { QuantizationScheme } from "./schemes/scheme.ts";
+import { createMatrixProducts } from "./runtime/matrix-products.ts";
+import type { ModelQuantization } from "./schemes/quantized-values.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
 import { type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
-import type { RunControl } from "./sequential/events.ts";
+import { type RunControl, tellFinished } from "./sequential/events.ts";
+import type { Batch } from "./sequential/intermediates.ts";
 import { packBatches } from "./sequential/pack-batches.ts";
-import { compressInOrder } from "./sequential/pipeline.ts";
+import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
 import { selfCheck } from "./sequential/self-check.ts";
-import type { CompressedModules } from "./sequential/stage.ts";
 import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
+import { version } from "./version.ts";
 
 /** Arguments of {@link oneshot}; names and meanings as in llm-compressor's entry point of that name. */
 export interface OneshotOptions
@@ -48,6 +58,8 @@ export interface OneshotOptions
   readonly output: string;
   /** Replaces an output folder that exists. False. */
   readonly overwrite?: boolean;
+  /** Goes on where an earlier run with the same arguments was stopped or killed; begins anew if there is none. False. */
+  readonly resume?: boolean;
   /** Bytes of one file of weights; more are split over several files. 20 GB. */
   readonly maxShardSize?: number;
   /** The dtype to save in: "auto", the default, keeps each tensor's own. */
@@ -70,60 +82,93 @@ export interface OneshotOptions
 }
 
 /**
+ * Which options decide what is written: a run goes on with another only if they are the same. Model, recipe and data have
+ * digests of their own; the rest decides how the output is made, or what is told meanwhile.
+ */
+const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
+  model: false,
+  recipe: false,
+  recipeArgs: false,
+  stage: false,
+  dataset: false,
+  tokenizer: false,
+  output: false,
+  overwrite: false,
+  resume: false,
+  threads: false,
+  selfCheck: false,
+  onProgress: false,
+  signal: false,
+  device: true,
+  precision: true,
+  maxShardSize: true,
+  onePass: true,
+  sequentialTargets: true,
+  sequentialTargetsPerSubgraph: true,
+  tracingIgnore: true,
+  moeCalibrateAllExperts: true,
+  propagateError: true,
+  textColumn: true,
+  maxSeqLength: true,
+  addSpecialTokens: true,
+  padToMaxLength: true,
+  concatenateData: true,
+  numCalibrationSamples: true,
+  shuffleCalibrationSamples: true,
+  seed: true,
+  batchSize: true,
+  dataCollator: true,
+};
+
+/**
  * Compresses a checkpoint: traces the model into subgraphs, calibrates and compresses one at a time, and writes each as soon
- * as it is done. The output folder appears whole or not at all.
+ * as it is done. The output folder appears whole or not at all; a run that was stopped or killed goes on with `resume`, and
+ * ends with the same bytes as one that was left alone.
  *
  * @throws LayerwiseError for anything that does not fit, most of it before any work is done
- * @throws the signal's reason if `signal` is aborted
+ * @throws InterruptedError if something is finished by the time that it fails or that `signal` is aborted, with the failure or
+ * the signal's reason as its cause; else that itself
  * @example
  * await oneshot({ model: "SmolLM2-135M", recipe: "gptq.yaml", dataset: "texts.jsonl", output: "SmolLM2-135M-W4A16" });
  */
 export async function oneshot(options: OneshotOptions): Promise<void> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
-  const kernels = await KernelPool.create({ threads: options.threads });
-  const context = { warn: (message: string) => options.onProgress?.({ type: "warning", message }) };
+  const kernels = await KernelPool.create(await createMatrixProducts(options), options);
+  const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
     const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights
     bindCheckpoint(model, checkpoint);
     if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
     const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
-    initializeModifiers(modifiers, model, context);
-    const compressed = await compress(model, checkpoint, modifiers, kernels, options);
-    await save(compressed, model, checkpoint, modifiers, options);
-    for (const modifier of modifiers) modifier.finalize?.(context);
+    initializeModifiers(modifiers, model, { warn });
+    const data = await calibrationData(modifiers, checkpoint, options);
+    const output = await openOutput(model, checkpoint, modifiers, data, options);
+    try {
+      const batches = data && packBatches(data.batches);
+      const compressed = await compress(model, batches, { modifiers, kernels, finished: output.finished }, options);
+      for await (const modules of compressed) {
+        await output.write(modules);
+        options.signal?.throwIfAborted();
+      }
+      await output.finish(writeRecipe(modifiers));
+    } catch (error) {
+      throw await output.abandon(error);
+    }
+    for (const [index, modifier] of modifiers.entries())
+      modifier.finalize?.({ warn, reports: output.finished.reports(index) });
   } finally {
     await Promise.all([kernels.close(), checkpoint.close()]);
   }
 }
 
-/** All that comes before the first subgraph. What it returns compresses them, one after another, as they are asked for. */
-async function compress(
-  model: CausalLM,
-  checkpoint: Checkpoint,
+/** Batches for the modifiers that need any; undefined if none does. */
+async function calibrationData(
   modifiers: readonly Modifier[],
-  kernels: KernelPool,
-  options: OneshotOptions,
-): Promise<AsyncIterable<CompressedModules>> {
-  const { precision = "auto", propagateError, device = "cpu", threads, tracingIgnore } = options;
-  const dtypeOf = (parameter: Parameter) => savedDType(parameter, precision);
-  const stage = { modifiers, kernels, savedDType: dtypeOf, control: options };
-  const needsData = modifiers.find(({ requiresCalibrationData }) => requiresCalibrationData);
-  if (!needsData) return compressWithoutData(model, stage);
-  const batches = packBatches(await calibrationBatches(needsData, checkpoint, options));
-  const targets = options.onePass ? ["Linear"] : getSequentialTargets(modifiers, model, options);
-  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
-  const subgraphs = traceSubgraphs(model, batches[0], targets, tracingIgnore, partition);
-  const onWarning = (message: string) => options.onProgress?.({ type: "warning", message });
-  const dispatched = await dispatchForSequential(model, { device, threads, onWarning });
-  if (options.selfCheck ?? true) await selfCheck(subgraphs, dispatched, batches[0]);
-  return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError });
-}
-
-async function calibrationBatches(
-  needsData: Modifier,
   checkpoint: Checkpoint,
   { dataset, ...options }: OneshotOptions,
-) {
+): Promise<CalibrationData | undefined> {
+  const needsData = modifiers.find(({ requiresCalibrationData }) => requiresCalibrationData);
+  if (!needsData) return undefined;
   if (dataset === undefined) {
     throw new RecipeError(
       `${needsData.name}: no calibration data, expected a dataset. Pass one, or use a recipe that needs none.`,
@@ -131,34 +176,58 @@ async function calibrationBatches(
   }
   const hasTokenizer = (await checkpoint.listFiles()).includes("tokenizer.json"); // token ids need none
   const tokenizer = options.tokenizer ?? (hasTokenizer ? await loadTokenizer(checkpoint.folder) : undefined);
-  const { batches, warnings } = await loadCalibrationData(dataset, { ...options, tokenizer });
-  for (const message of warnings) options.onProgress?.({ type: "warning", message });
-  return batches;
+  const data = await loadCalibrationData(dataset, { ...options, tokenizer });
+  for (const message of data.warnings) options.onProgress?.({ type: "warning", message });
+  return data;
 }
 
-/** Writes each subgraph's modules, and in the end all that was not changed. Nothing is left behind by a failure. */
-async function save(
-  compressed: AsyncIterable<CompressedModules>,
+/** Begins the output, or goes on with that of a stopped run. */
+async function openOutput(
   model: CausalLM,
   checkpoint: Checkpoint,
   modifiers: readonly Modifier[],
-  { output: folder, precision, maxShardSize, overwrite }: OneshotOptions,
-): Promise<void> {
-  const schemes = new Map<Linear, QuantizationScheme>(modifiers.flatMap((modifier) => [...(modifier.schemes ?? [])]));
-  const output = await CompressedOutput.open({
-    folder,
-    model,
-    checkpoint,
-    schemes,
-    precision,
-    maxShardSize,
-    overwrite,
-  });
-  try {
-    for await (const modules of compressed) await output.write(modules);
-    await output.finish(writeRecipe(modifiers));
-  } catch (error) {
-    await output.abort();
-    throw error;
-  }
+  data: CalibrationData | undefined,
+  { output: folder, precision, maxShardSize, overwrite, resume, onProgress, ...options }: OneshotOptions,
+): Promise<CompressedOutput> {
+  const quantization = mergeQuantization(modifiers);
+  const fingerprint = {
+    "version of layerwise": version,
+    model: await identifyCheckpoint(checkpoint),
+    recipe: writeRecipe(modifiers),
+    "calibration data": data?.digest ?? "none",
+    ...fingerprintOptions({ output: folder, precision, maxShardSize, ...options }, DECIDES_OUTPUT),
+  };
+  const onWarning = (message: string) => onProgress?.({ type: "warning", message });
+  const place = { folder, overwrite, resume, fingerprint };
+  return CompressedOutput.open({ ...place, model, checkpoint, quantization, precision, maxShardSize, onWarning });
+}
+
+/** All that comes before the first subgraph. What it returns compresses them, one after another, as they are asked for. */
+async function compress(
+  model: CausalLM,
+  batches: readonly Batch[] | undefined,
+  { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels"> & { readonly finished: FinishedParts },
+  options: OneshotOptions,
+): Promise<AsyncIterable<CompressedModules>> {
+  const { precision = "auto", propagateError, device = "cpu", threads, tracingIgnore, onProgress } = options;
+  const stage = { ...parts, savedDType: (parameter: Parameter) => savedDType(parameter, precision), control: options };
+  tellFinished(finished, parts.modifiers.length, options);
+  if (!batches) return compressWithoutData(model, stage, finished.count);
+  const targets = options.onePass ? ["Linear"] : getSequentialTargets(parts.modifiers, model, options);
+  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
+  const subgraphs = traceSubgraphs(model, batches[0], targets, tracingIgnore, partition);
+  const onWarning = (message: string) => onProgress?.({ type: "warning", message });
+  const dispatched = await dispatchForSequential(model, { device, threads, onWarning });
+  const isChecked = finished.count > 0; // by the run that this one goes on with
+  if (!isChecked && (options.selfCheck ?? true)) await selfCheck(subgraphs, dispatched, batches[0]);
+  return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError, finished });
+}
+
+/** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */
+function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
+  const all = modifiers.flatMap(({ quantization }) => quantization ?? []);
+  return {
+    schemes: new Map(all.flatMap(({ schemes }) => [...schemes])),
+    kvCacheScheme: all.findLast(({ kvCacheScheme }) => kvCacheScheme)?.kvCacheScheme ?? null,
+  };
 }

@@ -7,9 +7,11 @@ import { describe, expect, test } from "vitest";
 /** Folders and files of src in the order of dependency, foundation first: see CONTRIBUTING. */
 const ROOMS = [
   "errors.ts",
+  "version.ts",
   "tensor",
   "kernels",
   "checkpoint",
+  "output",
   "fx",
   "ops",
   "runtime",

@@ -134,28 +134,36 @@ describe("errors", () => {
   });
 });
 
-test("an interrupt ends the run with code 130 and leaves nothing behind", async () => {
-  const folder = await temporaryFolder();
-  const args = [
-    "compress",
-    model,
-    "-r",
-    recipe,
-    "-d",
-    calibration,
-    "-o",
-    join(folder, "output"),
-    "--max-seq-length",
-    "256",
-  ];
-  const child: ChildProcess = spawn(process.execPath, [cli, ...args], { stdio: ["ignore", "ignore", "pipe"] });
-  let printed = "";
-  child.stderr?.on("data", (chunk) => {
-    printed += chunk;
-    if (printed.includes("calibrating") && !child.killed) child.kill("SIGINT");
+describe("an interrupt", () => {
+  /** Starts a run and interrupts it as soon as it prints `moment`. */
+  async function interrupted(output: string, moment: string): Promise<{ code: number; printed: string }> {
+    const sizes = ["--max-seq-length", "256", "--num-calibration-samples", "32"];
+    const args = ["compress", model, "-r", recipe, "-d", calibration, "-o", output, ...sizes];
+    const child: ChildProcess = spawn(process.execPath, [cli, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+    let printed = "";
+    child.stderr?.on("data", (chunk) => {
+      printed += chunk;
+      if (printed.includes(moment) && !child.killed) child.kill("SIGINT");
+    });
+    const [code] = await once(child, "close");
+    return { code, printed };
+  }
+
+  test("ends the run with code 130, and leaves nothing behind while nothing is finished", async () => {
+    const folder = await temporaryFolder();
+    const { code, printed } = await interrupted(join(folder, "output"), "(2/5) calibrating");
+    expect(code).toBe(130);
+    expect(printed).toMatch(/^interrupted: nothing was left behind$/m);
+    expect(await readdir(folder)).toEqual([]);
   });
-  const [code] = await once(child, "exit");
-  expect(code).toBe(130);
-  expect(printed).toContain("interrupted: nothing was left behind");
-  expect(await readdir(folder)).toEqual([]);
+
+  test("leaves what is finished and says how to go on", async () => {
+    const folder = await temporaryFolder();
+    const { code, printed } = await interrupted(join(folder, "output"), "(3/5) calibrating");
+    expect(code).toBe(130);
+    const partial = join(folder, "output.partial");
+    expect(printed).toContain(`\ninterrupted: ${partial}: holds what is finished. Pass --resume to go on.\n`);
+    expect(await readdir(folder)).toEqual(["output.partial"]);
+    expect((await readdir(partial)).sort()).toEqual(["journal.jsonl", "output"]);
+  });
 });

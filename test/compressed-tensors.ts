@@ -8,7 +8,7 @@ const FOLDER = new URL("./fixtures/compressed-tensors/", import.meta.url);
 /** What the reference library makes of one weight: `in.weight`, `out.<name>` as stored, and `ref.dequant`. */
 interface GoldenCase {
   format: string;
-  scheme: { weights: Record<string, unknown> };
+  scheme: Record<string, unknown> & { weights: Record<string, unknown> };
 }
 
 /** What the reference writes for a one-layer model: its config and the dtype and shape of each tensor. */
@@ -25,7 +25,7 @@ interface GoldenPacking {
 
 /** Scales and zero points of ranges; floats are the hexadecimal bits of a float32. */
 interface GoldenQParams {
-  args: { num_bits: number; symmetric?: boolean };
+  args: Record<string, unknown> & { num_bits: number; symmetric?: boolean };
   dtype: "float32" | "bfloat16" | "float16";
   min: string[];
   max: string[];
@@ -36,6 +36,10 @@ interface GoldenQParams {
 export const goldenCases = readJson<Record<string, GoldenCase>>("index.json");
 export const goldenConfigs = readJson<Record<string, GoldenConfig>>("configs.json");
 export const goldenTables = readJson<{
+  e4m3fn: { x: string[]; byte: number[] };
+  e4m3fn_decode: string[];
+  e2m1: { x: string[]; y: string[] };
+  nvfp4_global_scale: { amax: string[]; global_scale: string[] };
   pack_int32: Record<string, GoldenPacking>;
   pack_int32_word_aligned: Record<string, GoldenPacking>;
   qparams: GoldenQParams[];
@@ -44,6 +48,11 @@ export const goldenTables = readJson<{
 /** The tensors of a golden case. */
 export function readGolden(name: string): Map<string, Tensor> {
   return readSafetensors(new URL(`${name}.safetensors`, FOLDER));
+}
+
+/** Floats from the hexadecimal bits of float32. */
+export function fromBits(bits: readonly string[]): Float32Array<ArrayBuffer> {
+  return new Float32Array(Uint32Array.from(bits, (hex) => Number.parseInt(hex, 16)).buffer);
 }
 
 function readJson<T>(file: string): T {

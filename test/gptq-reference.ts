@@ -1,3 +1,4 @@
+import { emptyLowerPanels, type LowerPanels } from "../src/kernels/lower-panels.ts";
 import type { ColumnProblem, RoundedColumns } from "../src/kernels/round-columns.ts";
 
 /** Numbers between -1 and 1 that depend on the seed alone. */
@@ -29,10 +30,10 @@ export function randomHessian(columns: number, seed: number): Float64Array<Array
   );
 }
 
-/** The column order of GPTQ's static ordering: by falling diagonal, ties by index. */
+/** The positions of columns in GPTQ's static ordering, the first to be visited last: by rising diagonal, ties by index. */
 export function byImportance(hessian: Float64Array, columns: number): Int32Array {
   const importance = (column: number) => hessian[column * columns + column];
-  return Int32Array.from({ length: columns }, (_, i) => i).sort((a, b) => importance(b) - importance(a) || a - b);
+  return Int32Array.from({ length: columns }, (_, i) => i).sort((a, b) => importance(a) - importance(b) || b - a);
 }
 
 /** (H + fraction · mean(diag H) · I)[order, order]. */
@@ -45,14 +46,27 @@ export function dampAndPermute(hessian: Float64Array, order: Int32Array, fractio
   });
 }
 
+/** The lower triangle of a symmetric matrix as kernels take it. */
+export function lowerPanelsOf(matrix: Float64Array): LowerPanels {
+  const lower = emptyLowerPanels(Math.sqrt(matrix.length));
+  for (const { start, matrix: panel } of lower.panels) {
+    const width = panel.shape[1];
+    for (let at = 0; at < panel.data.length; at++) {
+      panel.data[at] = matrix[(start + Math.floor(at / width)) * lower.columns + start + (at % width)];
+    }
+  }
+  return lower;
+}
+
 /**
  * The loop of the paper (arXiv:2210.17323) as it stands there: U = cholesky(H⁻¹), upper, and after each column its error
  * is carried to all columns still to come. In float64, but for the division by the scale, which decides ties.
  */
 export function roundColumnsDirectly(hessian: Float64Array, problem: ColumnProblem): RoundedColumns {
-  const { weight, order } = problem;
+  const { weight } = problem;
+  const order = problem.order.toReversed(); // as visited
   const n = order.length;
-  const u = upperCholesky(invert(hessian, n), n);
+  const u = upperCholesky(invert(hessian.toReversed(), n), n);
   const codes = new Int8Array(weight.length);
   let loss = 0;
   for (let start = 0; start < weight.length; start += n) {

@@ -19,11 +19,12 @@ import { squaredError } from "../src/ops/squared-error.ts";
 import { Executable } from "../src/runtime/executable.ts";
 import { Runtime } from "../src/runtime/session.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
+import { quantizationCases } from "./quantization-cases.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { traceFunction } from "./trace-function.ts";
 
 const golden = new Map(
-  ["ops", "smoothing-ops"].flatMap((file) => [
+  ["ops", "quantization-ops", "smoothing-ops"].flatMap((file) => [
     ...readSafetensors(new URL(`./fixtures/ops/${file}.safetensors`, import.meta.url)),
   ]),
 );
@@ -117,6 +118,7 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   "add_magnitudes.empty": addMagnitudes,
   squared_error: squaredError,
   "squared_error.equal": squaredError,
+  ...quantizationCases,
 };
 
 test.each(Object.keys(CASES))("%s gives what PyTorch gives", async (name) => {

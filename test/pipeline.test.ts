@@ -1,41 +1,23 @@
 import { cp, open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
 import { CheckpointError, CompressionError, DataError, RecipeError } from "../src/errors.ts";
-import { GPTQModifier, type GPTQOptions } from "../src/modifiers/gptq.ts";
+import type { GPTQOptions } from "../src/modifiers/gptq.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
 import type { ProgressEvent } from "../src/sequential/events.ts";
+import { folderBytes } from "./folder-bytes.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
-
-const FIXTURE = fileURLToPath(new URL("./fixtures/compressed/", import.meta.url));
-const ids = readSafetensors(join(FIXTURE, "calibration.safetensors")).get("input_ids");
-const rows = Array.from({ length: 8 }, (_, row) => ({
-  input_ids: Array.from(ids?.data.subarray(32 * row, 32 * (row + 1)) ?? [], Number),
-}));
-const weights = { numBits: 4, groupSize: 32 };
-const gptq = (options: Partial<GPTQOptions> = {}) =>
-  new GPTQModifier({ ignore: ["lm_head"], configGroups: { group: { targets: ["Linear"], weights } }, ...options });
+import { calibrationRows, compressTinyModel, gptq, int4, TINY_MODEL } from "./tiny-model.ts";
 
 /** Runs on the tiny model of the fixtures; returns the tensors of the output, the events, and the folder around it. */
 async function run(options: Partial<OneshotOptions> = {}) {
   const folder = await temporaryFolder();
   const output = join(folder, "output");
   const events: ProgressEvent[] = [];
-  await oneshot({
-    model: join(FIXTURE, "model"),
-    recipe: gptq(),
-    dataset: rows,
-    output,
-    shuffleCalibrationSamples: false,
-    numCalibrationSamples: 8,
-    threads: 1,
-    onProgress: (event) => events.push(event),
-    ...options,
-  });
+  await compressTinyModel({ output, onProgress: (event) => events.push(event), ...options });
   const read = (file = "model.safetensors") => readSafetensors(join(output, file));
   return { folder, output, events, read };
 }
@@ -43,7 +25,7 @@ async function run(options: Partial<OneshotOptions> = {}) {
 /** A copy of the model in which the value at `index` of a tensor is another. */
 async function damaged(tensor: string, index: number, value: number): Promise<string> {
   const copy = join(await temporaryFolder(), "model");
-  await cp(join(FIXTURE, "model"), copy, { recursive: true });
+  await cp(TINY_MODEL, copy, { recursive: true });
   const checkpoint = await openCheckpoint(copy);
   const begin = checkpoint.tensors.get(tensor)?.begin as number;
   await checkpoint.close();
@@ -86,7 +68,7 @@ describe("what later subgraphs are calibrated on", () => {
   });
 
   test("batches of other sizes and lengths give the same scales", async () => {
-    const uneven = rows.map(({ input_ids }, index) => ({ input_ids: input_ids.slice(0, 32 - index) }));
+    const uneven = calibrationRows.map(({ input_ids }, index) => ({ input_ids: input_ids.slice(0, 32 - index) }));
     const [even, other] = [(await run()).read(), (await run({ dataset: uneven })).read()];
     const scale = "model.layers.0.self_attn.q_proj.weight_scale";
     expect(other.get(scale)).toEqual(even.get(scale));
@@ -143,7 +125,7 @@ describe("numbers that GPTQ cannot work with", () => {
     const hessian = warnings.filter((message) => message.includes("Hessian"));
     expect(hessian).toHaveLength(1);
     expect(hessian[0]).toContain("model.layers.0.mlp.down_proj");
-    const configGroups = { group: { targets: ["Linear"], weights } };
+    const configGroups = { group: { targets: ["Linear"], weights: int4 } };
     const rounded = (await run({ recipe: new QuantizationModifier({ ignore: ["lm_head"], configGroups }) })).read();
     expect(read().get(packed(0, "mlp.down_proj"))).toEqual(rounded.get(packed(0, "mlp.down_proj")));
   });
@@ -183,7 +165,7 @@ describe("options of GPTQ", () => {
 
   test("targets that match nothing, and ignoring everything, are errors", async () => {
     expect(() => gptq({ scheme: "W4A16" })).toThrow("both scheme and config_groups");
-    const typo = gptq({ configGroups: { group: { targets: ["Liner"], weights } } });
+    const typo = gptq({ configGroups: { group: { targets: ["Liner"], weights: int4 } } });
     await expect(run({ recipe: typo })).rejects.toThrow(/^Liner: matches no module.*Nearest: Linear/);
     await expect(run({ recipe: gptq({ ignore: ["Linear"] }) })).rejects.toThrow("no module left to quantize");
   });
@@ -196,12 +178,17 @@ describe("the output", () => {
     await expect(run({ output })).rejects.toThrow("--overwrite");
     const before = await readFile(join(output, "model.safetensors"));
     await oneshot({
-      model: join(FIXTURE, "model"),
+      model: TINY_MODEL,
       recipe: "QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}",
       output,
       overwrite: true,
     });
     expect((await readFile(join(output, "model.safetensors"))).equals(before)).toBe(false);
+  });
+
+  test.each([2, 3, 4])("%i threads write the same bytes as one", async (threads) => {
+    const [one, more] = [await run(), await run({ threads })];
+    expect(await folderBytes(more.output)).toEqual(await folderBytes(one.output));
   });
 
   test("shards stay under the limit and have an index", async () => {
@@ -235,11 +222,11 @@ describe("the output", () => {
     expect(JSON.parse(await readFile(join(output, "config.json"), "utf8")).dtype).toBe("bfloat16");
   });
 
-  test("a run that is aborted leaves nothing behind", async () => {
+  test("a run that is aborted before anything is finished leaves nothing behind", async () => {
     const folder = await temporaryFolder();
     const controller = new AbortController();
     const onProgress = (event: ProgressEvent) => {
-      if (event.type === "module") controller.abort();
+      if (event.type === "phase" && event.phase === "calibrating") controller.abort();
     };
     const { signal } = controller;
     await expect(run({ output: join(folder, "output"), onProgress, signal })).rejects.toThrow("abort");

@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { describeWeights } from "../src/formats/describe-weights.ts";
+import { describeActivations, describeWeights } from "../src/formats/describe-scheme.ts";
+import { formats } from "../src/formats/registry.ts";
 import { MODEL_FAMILIES } from "../src/models/registry.ts";
+import { observers } from "../src/observers/registry.ts";
 import { modifierTypes } from "../src/recipe/modifiers.ts";
 import { presetNames, presetScheme } from "../src/schemes/presets.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
@@ -37,10 +39,19 @@ test("the README lists the modifiers that a recipe can name", () => {
 
 test("the README lists the presets and what they do", () => {
   const expected = presetNames.map((name) => {
-    const { weights } = presetScheme(name);
-    return [name, weights ? describeWeights(weights) : "as they are"];
+    const { weights, inputActivations: inputs } = presetScheme(name);
+    return [
+      name,
+      weights ? describeWeights(weights) : "as they are",
+      inputs ? describeActivations(inputs) : "as they are",
+    ];
   });
-  expect(table("preset").map(([, name, weights]) => [name, weights])).toEqual(expected);
+  expect(table("preset").map(([, name, weights, inputs]) => [name, weights, inputs])).toEqual(expected);
+});
+
+test("the README lists the formats that are written, and the observers", () => {
+  expect(table("format").map(([, name]) => name)).toEqual(Object.keys(formats));
+  expect(table("observer").map(([, name]) => name)).toEqual(Object.keys(observers));
 });
 
 test("the README's commands print what it shows", async () => {

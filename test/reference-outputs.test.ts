@@ -1,46 +1,16 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
 import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
 import { createModel } from "../src/models/registry.ts";
 import { Linear } from "../src/nn/linear.ts";
 import { oneshot } from "../src/oneshot.ts";
-import type { Tensor } from "../src/tensor/tensor.ts";
+import { compress, FIXTURES, readConfig, run } from "./compressed-fixture.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { SecondMoments } from "./second-moments.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
-const FIXTURES = fileURLToPath(new URL("./fixtures/compressed/", import.meta.url));
 const model = join(FIXTURES, "model");
-const ids = readSafetensors(join(FIXTURES, "calibration.safetensors")).get("input_ids") as Tensor<"I64">;
-const rows = Array.from({ length: ids.shape[0] }, (_, row) => ({
-  input_ids: Array.from(ids.data.subarray(32 * row, 32 * (row + 1)), Number),
-}));
-const run = { model, dataset: rows, shuffleCalibrationSamples: false, numCalibrationSamples: 8, threads: 1 };
-
-/** Runs a recipe of the fixtures as the reference did; returns the folder. */
-async function compress(name: string): Promise<string> {
-  const output = join(await temporaryFolder(), name);
-  await oneshot({ ...run, recipe: join(FIXTURES, name, "recipe.yaml"), output });
-  return output;
-}
-
-function readConfig(folder: string): Record<string, unknown> {
-  return JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
-}
-
-describe.each(["rtn-w4a16", "rtn-w4a16_asym", "rtn-w8a16", "rtn-g32-sym"])("%s", (name) => {
-  test("is what the reference wrote, byte for byte", async () => {
-    const output = await compress(name);
-    expect(readConfig(output)).toEqual(readConfig(join(FIXTURES, name)));
-    const [ours, theirs] = [output, join(FIXTURES, name)].map((folder) =>
-      readFileSync(join(folder, "model.safetensors")),
-    );
-    expect(ours.equals(theirs)).toBe(true);
-  });
-});
 
 describe("GPTQ", () => {
   const observer = new SecondMoments((module) => module instanceof Linear); // of the dense model
@@ -58,7 +28,8 @@ describe("GPTQ", () => {
   test.each(["gptq-w4a16", "gptq-g32-sym-none", "gptq-g32-asym-static"])(
     "%s: the reference's scales, and an output error at most one percent above its, for every module",
     async (name) => {
-      const output = await compress(name);
+      const output = join(await temporaryFolder(), name);
+      await compress(name, output);
       const reference = join(FIXTURES, name);
       expect(readConfig(output)).toEqual(readConfig(reference));
       const [ours, theirs] = [output, reference].map((folder) => readSafetensors(join(folder, "model.safetensors")));

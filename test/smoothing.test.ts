@@ -7,11 +7,11 @@ import { initializeModifiers } from "../src/modifiers/initialize.ts";
 import type { CompressionStage, Modifier } from "../src/modifiers/modifier.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { SmoothQuantModifier } from "../src/modifiers/smoothquant.ts";
-import type { Linear } from "../src/nn/linear.ts";
 import type { Module } from "../src/nn/module.ts";
 import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
 import { createModifiers } from "../src/recipe/modifiers.ts";
-import type { QuantizationScheme } from "../src/schemes/scheme.ts";
+import { createMatrixProducts } from "../src/runtime/matrix-products.ts";
+import type { ModelQuantization } from "../src/schemes/quantized-values.ts";
 import { dispatchForSequential } from "../src/sequential/dispatch.ts";
 import { compressInOrder } from "../src/sequential/pipeline.ts";
 import { traceSubgraphs } from "../src/sequential/trace-subgraphs.ts";
@@ -68,7 +68,7 @@ async function changedBy(
   initializeModifiers(modifiers, model, { warn: () => {} });
   const batch = batchOf(name);
   const subgraphs = traceSubgraphs(model, batch, targets ?? model.noSplitModules);
-  const kernels = await KernelPool.create({ threads: 1 });
+  const kernels = await KernelPool.create(await createMatrixProducts({ threads: 1 }), { threads: 1 });
   const dispatched = await dispatchForSequential(model, { device: "cpu", threads: 1 });
   const options = { modifiers, kernels, savedDType: (): FloatDType => "F32", control: {} };
   const paths = new Map(model.namedParameters().map(([path, parameter]) => [parameter, path]));
@@ -95,12 +95,12 @@ class PretendedQuantization implements Modifier {
   readonly name = "PretendedQuantization";
   readonly options = {};
   readonly requiresCalibrationData = false;
-  schemes: ReadonlyMap<Linear, QuantizationScheme> = new Map();
+  quantization: ModelQuantization = { schemes: new Map(), kvCacheScheme: null };
 
   initialize(model: Module): void {
     const quantization = int4(false);
     quantization.initialize(model, { warn: () => {} });
-    this.schemes = quantization.schemes;
+    this.quantization = quantization.quantization;
   }
 
   async compress(): Promise<void> {}
@@ -168,11 +168,7 @@ describe("the reference's factors are met to 1e-5", () => {
   test.each([
     ["alone", "SmoothQuantModifier: {smoothing_strength: 0.8}", NORMS],
     // the reference smooths the whole model before it quantizes; here layer 1 sees what layer 0 gives when it is quantized
-    [
-      "before GPTQ",
-      "SmoothQuantModifier: {smoothing_strength: 0.8}\nGPTQModifier: {scheme: W8A16, ignore: [lm_head]}",
-      NORMS.slice(0, 2),
-    ],
+    ["before GPTQ", fileURLToPath(fixture("recipes/smoothquant-gptq-w8a8.yaml")), NORMS.slice(0, 2)],
   ])("smoothquant-0.8, %s", async (_, recipe, norms) => {
     const samples = readSafetensors(fixture("compressed/calibration.safetensors")).get("input_ids") as Tensor;
     const smoothed = await compress("compressed/model", samples, recipe);

@@ -2,10 +2,10 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { openOutput } from "../output/output.ts";
 import { byteSize, type DType, viewBytes } from "../tensor/dtype.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { openCheckpoint } from "./checkpoint.ts";
-import { openOutput } from "./output.ts";
 
 const DTYPES: DType[] = ["F64", "F32", "F16", "BF16", "F8_E4M3", "I64", "I32", "I16", "I8", "U8", "BOOL"];
 

@@ -18,6 +18,7 @@ export function registerCompress(program: Command): void {
     .option("-d, --dataset <file>", "calibration data: .jsonl, .json, .txt, .csv or .parquet")
     .requiredOption("-o, --output <folder>", "where the compressed checkpoint appears")
     .option("--overwrite", "replace an output folder that exists")
+    .option("--resume", "go on where an earlier run of the same command was stopped")
     .option("--num-calibration-samples <n>", "samples to calibrate on (default: 512)", positiveInteger)
     .option("--max-seq-length <n>", "cut samples at this many tokens", positiveInteger)
     .option("--text-column <name>", "column of the text or the messages (default: text)")

@@ -15,7 +15,7 @@ export function registerInspect(program: Command): void {
     });
 }
 
-function describe({ modelType, storage, ignored, parameters, bytes, ratio }: CheckpointSummary): string {
+function describe({ modelType, storage, keysAndValues, ignored, parameters, bytes, ratio }: CheckpointSummary): string {
   const rows = storage.map((part) => [
     part.format,
     part.weights,
@@ -29,6 +29,7 @@ function describe({ modelType, storage, ignored, parameters, bytes, ratio }: Che
     formatTable(["format", "weights", "modules", "parameters", "size"], [...rows, total]),
     `${ratio.toFixed(2)} times smaller than at 16 bits`,
   ];
+  if (keysAndValues) lines.push(`keys and values: ${keysAndValues}`);
   if (storage.some(({ format }) => format !== "dense"))
     lines.push(`linear modules left as they are: ${ignored.join(", ") || "none"}`);
   return lines.join("\n");

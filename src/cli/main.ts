@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 import { Command } from "commander";
-import { LayerwiseError } from "../errors.ts";
+import { InterruptedError, LayerwiseError } from "../errors.ts";
+import { version } from "../version.ts";
 import { registerCompress } from "./compress.ts";
 import { registerEval } from "./eval.ts";
 import { registerInspect } from "./inspect.ts";
 import { printable } from "./text.ts";
 import { registerTrace } from "./trace.ts";
-import { version } from "./version.ts";
 
 /** What a shell calls a program that was interrupted: 128 + SIGINT. */
 const INTERRUPTED = 130;
@@ -24,11 +24,18 @@ try {
 
 /** Prints an error for a person; what is not the user's to mend keeps its stack. Returns the exit code. */
 function report(error: unknown): number {
-  if (error instanceof Error && error.name === "AbortError") {
-    process.stderr.write("interrupted: nothing was left behind\n");
+  const interrupted = error instanceof InterruptedError && isAbort(error.cause);
+  if (interrupted || isAbort(error)) {
+    process.stderr.write(
+      `interrupted: ${interrupted ? error.message.split("\n").at(-1) : "nothing was left behind"}\n`,
+    );
     return INTERRUPTED;
   }
   const text = error instanceof LayerwiseError ? error.message : error instanceof Error ? error.stack : String(error);
   process.stderr.write(`layerwise: ${printable(text ?? "")}\n`);
   return 1;
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
 }

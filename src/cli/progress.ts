@@ -47,6 +47,9 @@ export class ProgressPrinter {
       case "module":
         this.#module(event);
         break;
+      case "resumed":
+        this.#permanent(`going on after ${event.subgraphs} finished subgraphs`);
+        break;
       case "warning":
         this.#permanent(printable(`warning: ${event.message}`));
         break;
@@ -55,9 +58,10 @@ export class ProgressPrinter {
     }
   }
 
-  #module({ module, error, seconds }: Extract<ProgressEvent, { type: "module" }>): void {
+  #module({ module, error, fallback, seconds }: Extract<ProgressEvent, { type: "module" }>): void {
     this.#error = error === undefined ? "" : `, error ${error.toPrecision(4)}`;
-    if (!this.target.isTTY) this.#permanent(`  ${module}${this.#error} (${seconds.toFixed(2)} s)`);
+    const instead = fallback === undefined ? "" : `, ${fallback}`;
+    if (!this.target.isTTY) this.#permanent(`  ${module}${this.#error}${instead} (${seconds.toFixed(2)} s)`);
   }
 
   #line(share: number): void {

@@ -3,6 +3,7 @@ import { resolveModel } from "../checkpoint/hub.ts";
 import { loadEvaluationWindows } from "../data/evaluation.ts";
 import { loadTokenizer } from "../data/tokenizer.ts";
 import { bindCheckpoint } from "../formats/bind-checkpoint.ts";
+import { simulateActivations } from "../formats/simulate-activations.ts";
 import { createModel } from "../models/registry.ts";
 import type { Device } from "../runtime/session.ts";
 import type { RunControl } from "../sequential/events.ts";
@@ -41,6 +42,7 @@ export async function evaluate({
   try {
     const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
     bindCheckpoint(model, checkpoint);
+    simulateActivations(model, checkpoint);
     const tokenizer = await loadTokenizer(checkpoint.folder);
     const batches = await loadEvaluationWindows(dataset, { tokenizer, windows, length });
     return await evaluatePerplexity(model, batches, { device, threads, control });

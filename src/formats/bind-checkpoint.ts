@@ -1,17 +1,18 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { timeLimited } from "../checkpoint/time-limit.ts";
 import { CausalLM } from "../models/causal-lm.ts";
-import { bestMatch } from "../nn/best-match.ts";
 import { bindParameters } from "../nn/bind.ts";
 import { Linear } from "../nn/linear.ts";
-import { matchesAny } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
-import type { ParameterSource } from "../nn/parameter.ts";
+import type { Parameter, ParameterSource } from "../nn/parameter.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
+import type { QuantizationScheme } from "../schemes/scheme.ts";
+import { isFloatDType } from "../tensor/convert.ts";
+import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { checkpointQuantization } from "./checkpoint-quantization.ts";
 import type { Format } from "./format.ts";
-import { readQuantizationConfig } from "./quantization-config.ts";
 import { formatOf } from "./registry.ts";
+import { decodeSparse, type SparseFormatName, sparseTensorNames } from "./sparse.ts";
 
 /**
  * Gives every parameter of the model its place in a checkpoint, dense or compressed: a compressed weight is decompressed
@@ -21,10 +22,12 @@ import { formatOf } from "./registry.ts";
  */
 export function bindCheckpoint(model: Module, checkpoint: Checkpoint): void {
   const compressed = compressedModules(model, checkpoint);
+  const { sparsity } = checkpointQuantization(model, checkpoint);
+  const stored = new StoredTensors(checkpoint, sparsity, new Map(model.namedParameters()));
   bindParameters(model, checkpoint, (name) => {
     const module = compressed.get(name.replace(/\.weight$/, ""));
-    if (module && name.endsWith(".weight")) return compressedSource(module, checkpoint);
-    return denseSource(name, checkpoint) ?? denseSource(withoutPrefix(model, name), checkpoint);
+    if (module && name.endsWith(".weight")) return compressedSource(module, stored);
+    return stored.source(name) ?? stored.source(withoutPrefix(model, name));
   });
 }
 
@@ -39,39 +42,68 @@ export interface CompressedModule {
   readonly path: string;
   readonly linear: Linear;
   readonly format: Format;
+  readonly scheme: QuantizationScheme;
   readonly args: QuantizationArgs;
 }
 
 /** The modules that the checkpoint's `quantization_config` says are compressed, by path. */
 export function compressedModules(model: Module, checkpoint: Checkpoint): Map<string, CompressedModule> {
-  if (checkpoint.config.quantization_config === undefined) return new Map();
-  const where = checkpoint.pathOf("config.json");
-  return timeLimited(matchCompressed, `${where}: the patterns in quantization_config`)(model, checkpoint);
-}
-
-/** Patterns that a checkpoint brings may backtrack without end. */
-function matchCompressed(model: Module, checkpoint: Checkpoint): Map<string, CompressedModule> {
+  const { schemes } = checkpointQuantization(model, checkpoint);
   const modules = new Map<string, CompressedModule>();
-  const { groups, ignore } = readQuantizationConfig(checkpoint.config.quantization_config);
   for (const [path, linear] of model.namedModules()) {
-    const scheme = bestMatch(path, linear, groups);
-    if (!(linear instanceof Linear) || !scheme?.weights || matchesAny(ignore, path, linear)) continue;
-    modules.set(path, { path, linear, format: formatOf(scheme, path), args: scheme.weights });
+    const scheme = schemes.get(linear);
+    if (!(linear instanceof Linear) || !scheme?.weights) continue;
+    modules.set(path, { path, linear, format: formatOf(scheme, path), scheme, args: scheme.weights });
   }
   return modules;
 }
 
-function denseSource(name: string, checkpoint: Checkpoint): ParameterSource | undefined {
-  const info = checkpoint.tensors.get(name);
-  return info && { name, dtype: info.dtype, shape: info.shape, read: () => checkpoint.read(name) };
-}
-
-function compressedSource({ path, linear, format, args }: CompressedModule, checkpoint: Checkpoint): ParameterSource {
+function compressedSource({ path, linear, format, args }: CompressedModule, stored: StoredTensors): ParameterSource {
   const { shape } = linear.weight;
   const read = async () => {
-    const names = format.tensors(path, shape, "F32", args).map(({ name }) => name);
-    const tensors = await Promise.all(names.map(async (name) => [name, await checkpoint.read(name)] as const));
+    const announced = format.tensors(path, shape, "F32", args).map(({ name }) => name);
+    const older = (format.optional?.(path) ?? []).filter((name) => stored.checkpoint.tensors.has(name));
+    const names = [...announced, ...older];
+    const tensors = await Promise.all(names.map(async (name) => [name, await stored.read(name)] as const));
     return format.decompress(path, new Map<string, Tensor>(tensors), args);
   };
-  return { name: `${path}.weight`, dtype: "F32", shape, read };
+  return { name: `${path}.weight`, dtype: denseDType(path, stored.checkpoint), shape, read };
+}
+
+/** The tensors of a checkpoint as they were before they were pruned into a sparse format, if they were. */
+class StoredTensors {
+  constructor(
+    readonly checkpoint: Checkpoint,
+    private readonly sparsity: SparseFormatName | null,
+    private readonly parameters: ReadonlyMap<string, Parameter>,
+  ) {}
+
+  /** Where the tensor of this name lies; undefined if the checkpoint has none. */
+  source(name: string): ParameterSource | undefined {
+    const { tensors } = this.checkpoint;
+    const info = tensors.get(name);
+    if (info) return { name, dtype: info.dtype, shape: info.shape, read: () => this.checkpoint.read(name) };
+    const shape = this.parameters.get(name)?.shape;
+    if (!this.sparsity || !shape || !name.endsWith(".weight")) return undefined;
+    const compressed = tensors.get(sparseTensorNames(this.sparsity, moduleOf(name)).compressed);
+    return compressed && { name, dtype: compressed.dtype, shape, read: () => this.read(name) };
+  }
+
+  async read(name: string): Promise<Tensor> {
+    const shape = this.parameters.get(name)?.shape;
+    if (!this.sparsity || !shape || this.checkpoint.tensors.has(name)) return this.checkpoint.read(name);
+    const names = Object.values(sparseTensorNames(this.sparsity, moduleOf(name)));
+    const read = names.map(async (part) => [part, await this.checkpoint.read(part)] as const);
+    return decodeSparse(this.sparsity, moduleOf(name), new Map(await Promise.all(read)), shape);
+  }
+}
+
+function moduleOf(weight: string): string {
+  return weight.replace(/\.weight$/, "");
+}
+
+/** The dtype that a compressed weight had: its scale's, or, where scales are stored in 8 bits, what readers decode to. */
+function denseDType(path: string, checkpoint: Checkpoint): FloatDType {
+  const scale = checkpoint.tensors.get(`${path}.weight_scale`)?.dtype;
+  return scale && isFloatDType(scale) ? scale : "BF16";
 }

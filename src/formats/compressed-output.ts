@@ -1,33 +1,29 @@
 import { readFile } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
-import { type Output, openOutput } from "../checkpoint/output.ts";
-import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
-import type { QuantizedWeight } from "../schemes/quantize.ts";
-import type { QuantizationScheme } from "../schemes/scheme.ts";
+import { type Output, openOutput } from "../output/output.ts";
+import type { OutputFolderOptions } from "../output/output-folder.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
+import { fromFloat32, isFloatDType, toFloat32 } from "../tensor/convert.ts";
+import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { CompressedModules } from "./compressed-modules.ts";
 import { describeQuantization } from "./describe-quantization.ts";
+import { FinishedParts } from "./finished-parts.ts";
 import { narrow } from "./narrow.ts";
 import { type OutputPlan, type Precision, planOutput, savedDType } from "./output-plan.ts";
 
 /** What is written where, and how. */
-export interface CompressedOutputOptions {
-  /** Where the compressed checkpoint appears once it is whole. */
-  readonly folder: string;
+export interface CompressedOutputOptions extends OutputFolderOptions {
   readonly model: Module;
   readonly checkpoint: Checkpoint;
-  readonly schemes: ReadonlyMap<Linear, QuantizationScheme>;
+  readonly quantization: ModelQuantization;
   readonly precision?: Precision;
   readonly maxShardSize?: number;
-  readonly overwrite?: boolean;
-}
-
-/** What became of some modules: what is written in place of their parameters. */
-export interface CompressedWeights {
-  readonly quantized: ReadonlyMap<Linear, QuantizedWeight>;
-  readonly parameters: ReadonlyMap<Parameter, Tensor<"F32">>;
+  /** Told where what an earlier run has left is damaged. */
+  readonly onWarning?: (message: string) => void;
 }
 
 /** Files of a checkpoint beside weights and configuration that go along with it. */
@@ -36,72 +32,115 @@ const COMPANIONS =
 
 /** A compressed checkpoint while it is written, module by module; it appears whole at the end, or not at all. */
 export class CompressedOutput {
-  readonly #written = new Set<string>();
+  /** The parts that are written, by this run or one that it goes on with. */
+  readonly finished: FinishedParts;
 
   private constructor(
     private readonly options: CompressedOutputOptions,
     private readonly plan: OutputPlan,
     private readonly output: Output,
-  ) {}
-
-  /** @throws CheckpointError for a folder that exists, unless `overwrite` */
-  static async open(options: CompressedOutputOptions): Promise<CompressedOutput> {
-    const { model, checkpoint, schemes, precision, folder, maxShardSize, overwrite } = options;
-    const plan = planOutput(model, checkpoint, schemes, precision);
-    return new CompressedOutput(
-      options,
-      plan,
-      await openOutput({ folder, tensors: plan.tensors, maxShardSize, overwrite }),
-    );
+  ) {
+    const paths = options.model.namedParameters().map(([path, parameter]) => [parameter, path] as const);
+    this.finished = new FinishedParts(output, new Map(paths), (parameter) => this.#read(parameter));
   }
 
-  /** Writes the tensors of compressed modules. */
-  async write({ quantized, parameters }: CompressedWeights): Promise<void> {
-    for (const [module, weight] of quantized) {
-      const place = this.plan.quantized.get(module);
-      if (place)
-        for (const [name, tensor] of place.format.compress(place.path, weight)) await this.output.write(name, tensor);
+  /** @throws CheckpointError as {@link openOutput} does */
+  static async open(options: CompressedOutputOptions): Promise<CompressedOutput> {
+    const { model, checkpoint, quantization, precision } = options;
+    const plan = planOutput(model, checkpoint, quantization, precision);
+    const output = await openOutput({ ...options, tensors: plan.tensors });
+    try {
+      const compressed = new CompressedOutput(options, plan, output);
+      await compressed.finished.takeOver(options.onWarning);
+      return compressed;
+    } catch (error) {
+      throw await output.abandon(error);
     }
-    for (const [name, parameter] of this.plan.dense) {
-      const changed = parameters.get(parameter);
-      if (changed) await this.#writeDense(name, parameter, changed);
-    }
+  }
+
+  /** Writes the tensors of compressed modules, and notes in the journal that they are finished. */
+  async write(modules: CompressedModules): Promise<void> {
+    const digests: [name: string, digest: string][] = [];
+    for (const [name, tensor] of this.#tensorsOf(modules)) digests.push([name, await this.output.write(name, tensor)]);
+    await this.finished.add(modules, digests);
   }
 
   /** Carries over all that was not changed, writes the configuration, and moves the folder into place. */
   async finish(recipe: string): Promise<void> {
+    if (!(await this.output.isMoved())) {
+      await this.#writeUnchanged();
+      const config = parseFloats(await readFile(this.options.checkpoint.pathOf("config.json"), "utf8"));
+      await this.output.writeText("config.json", `${stringifyFloats(sortKeys(this.#changed(config as object)))}\n`);
+      await this.output.writeText("recipe.yaml", recipe);
+    }
+    await this.output.finish();
+  }
+
+  /** Ends early, after a failure. @returns what to throw: see {@link OutputFolder.abandon} */
+  abandon(failure: unknown): Promise<unknown> {
+    return this.output.abandon(failure);
+  }
+
+  *#tensorsOf({
+    quantized,
+    parameters,
+    tensors,
+  }: CompressedModules): Generator<readonly [name: string, tensor: Tensor]> {
+    for (const [module, weight] of quantized) {
+      const place = this.plan.quantized.get(module);
+      if (place) yield* place.format.compress(place.path, weight);
+    }
+    for (const [module, fields] of tensors) {
+      for (const [field, { name, dtype }] of this.plan.activations.get(module) ?? []) {
+        const tensor = fields.get(field);
+        if (tensor) yield [name, isFloatDType(dtype) ? fromFloat32(tensor as Tensor<"F32">, dtype) : tensor];
+      }
+    }
+    for (const [name, parameter] of this.plan.dense) {
+      const changed = parameters.get(parameter);
+      if (changed) yield [name, this.#toSaved(name, parameter, changed)];
+    }
+  }
+
+  async #writeUnchanged(): Promise<void> {
     const { checkpoint, precision = "auto" } = this.options;
     for (const [name, parameter] of this.plan.dense) {
-      if (this.#written.has(name)) continue;
-      if (parameter.source?.dtype === savedDType(parameter, precision)) await this.output.copyTensor(name, checkpoint);
-      else await this.#writeDense(name, parameter, await parameter.load());
+      if (this.output.has(name)) continue;
+      if (checkpoint.tensors.get(name)?.dtype === savedDType(parameter, precision))
+        await this.output.copyTensor(name, checkpoint);
+      else await this.output.write(name, this.#toSaved(name, parameter, await parameter.load()));
     }
     for (const name of this.plan.surplus) await this.output.copyTensor(name, checkpoint);
     for (const file of await checkpoint.listFiles())
       if (COMPANIONS.test(file)) await this.output.copyFile(checkpoint.pathOf(file));
-    const config = parseFloats(await readFile(checkpoint.pathOf("config.json"), "utf8"));
-    await this.output.writeText("config.json", `${stringifyFloats(sortKeys(this.#changed(config as object)))}\n`);
-    await this.output.writeText("recipe.yaml", recipe);
-    await this.output.finish();
   }
 
-  /** Leaves nothing behind. */
-  abort(): Promise<void> {
-    return this.output.abort();
+  /** A parameter as a reader of the output decodes it, if it is written. */
+  async #read(parameter: Parameter): Promise<Tensor<"F32"> | undefined> {
+    const [module, place] = [...this.plan.quantized].find(([{ weight }]) => weight === parameter) ?? [];
+    const args = module && this.options.quantization.schemes.get(module)?.weights;
+    if (args && place) {
+      const specs = place.format.tensors(place.path, parameter.shape, "F32", args);
+      if (!specs.every(({ name }) => this.output.has(name))) return undefined;
+      const tensors = specs.map(async ({ name }) => [name, await this.output.read(name)] as const);
+      return place.format.decompress(place.path, new Map(await Promise.all(tensors)), args);
+    }
+    const dense = [...this.plan.dense].find(([name, other]) => other === parameter && this.output.has(name));
+    return dense && toFloat32((await this.output.read(dense[0])) as Tensor<FloatDType>);
   }
 
-  async #writeDense(name: string, parameter: Parameter, weight: Tensor<"F32">): Promise<void> {
-    await this.output.write(name, narrow(name, weight, savedDType(parameter, this.options.precision ?? "auto")));
-    this.#written.add(name);
+  #toSaved(name: string, parameter: Parameter, weight: Tensor<"F32">): Tensor<FloatDType> {
+    return narrow(name, weight, savedDType(parameter, this.options.precision ?? "auto"));
   }
 
   /** A config.json with what the compression changed. */
   #changed(config: object): Record<string, unknown> {
-    const { model, schemes, precision = "auto" } = this.options;
+    const { model, quantization, precision = "auto" } = this.options;
     const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
-    const quantization = schemes.size > 0 ? { quantization_config: describeQuantization(model, schemes) } : {};
-    return { ...config, ...dtype, ...tie, ...quantization };
+    const quantizes = quantization.schemes.size > 0 || quantization.kvCacheScheme !== null;
+    const quantization_config = quantizes ? describeQuantization(model, quantization) : undefined;
+    return { ...config, ...dtype, ...tie, quantization_config };
   }
 }
 

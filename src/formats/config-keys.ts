@@ -29,15 +29,25 @@ const SCHEME_KEYS: Keys<QuantizationScheme> = {
   weights: "weights",
 };
 
+/** Parses arguments as config.json spells them. */
+export const argsJsonSchema: z.ZodType<QuantizationArgs> = z.preprocess(
+  (value, context) => withKnownOrder(renameFrom(ARGS_KEYS)(value, context)),
+  argsSchema,
+);
+
 /** Parses a value of `config_groups` as config.json spells it; a key that other readers refuse is an error. */
 export const schemeJsonSchema: z.ZodType<QuantizationScheme> = z.preprocess(
   renameFrom(SCHEME_KEYS),
-  schemeSchemaWith(z.preprocess(renameFrom(ARGS_KEYS), argsSchema)),
+  schemeSchemaWith(argsJsonSchema),
 );
+
+/** Arguments with every key that the reference writes; null for none. */
+export function argsToJson(args: QuantizationArgs | null): Record<string, unknown> | null {
+  return args && toJson(args, ARGS_KEYS);
+}
 
 /** A value of `config_groups`, with every key that the reference writes. */
 export function schemeToJson(scheme: QuantizationScheme): Record<string, unknown> {
-  const argsToJson = (args: QuantizationArgs | null) => args && toJson(args, ARGS_KEYS);
   const { weights, inputActivations, outputActivations } = scheme;
   return toJson(
     {
@@ -52,6 +62,12 @@ export function schemeToJson(scheme: QuantizationScheme): Record<string, unknown
 
 function toJson<T extends object>(value: { [Field in keyof T]: unknown }, keys: Keys<T>): Record<string, unknown> {
   return Object.fromEntries(Object.entries<string>(keys).map(([field, key]) => [key, value[field as keyof T]]));
+}
+
+/** Older files say `group` where columns name their groups; a tensor beside the weight tells which. */
+function withKnownOrder(args: unknown): unknown {
+  if (typeof args !== "object" || args === null || !("actorder" in args)) return args;
+  return args.actorder === "group" || args.actorder === "dynamic" ? { ...args, actorder: "weight" } : args;
 }
 
 function renameFrom(keys: Readonly<Record<string, string>>) {

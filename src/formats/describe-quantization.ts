@@ -1,23 +1,33 @@
+import { Attend } from "../nn/attend.ts";
 import { Router } from "../nn/experts.ts";
 import { Linear } from "../nn/linear.ts";
 import { namesOf } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { writeQuantizationConfig } from "./quantization-config.ts";
 
 /**
  * The `quantization_config` of a model: the distinct schemes in order of first use, and by full name every module that is
- * of the same class as a quantized one and has no scheme. Readers take the routers of experts for linears.
+ * of the same class as a quantized one and has no scheme. Readers take the routers of experts for linears. Where attention is
+ * quantized, so is the cache.
  */
 export function describeQuantization(
   model: Module,
-  schemes: ReadonlyMap<Linear, QuantizationScheme>,
+  { schemes, kvCacheScheme }: ModelQuantization,
 ): Record<string, unknown> {
   const modules = model.namedModules();
-  const quantized = modules.filter(([, module]) => schemes.has(module as Linear));
-  const groups = new Set(quantized.map(([, module]) => schemes.get(module as Linear) as QuantizationScheme));
-  const ignore = modules.filter(([, module]) => isLinear(module) && !schemes.has(module as Linear));
-  return writeQuantizationConfig({ groups: [...groups], ignore: ignore.flatMap((entry) => namesOf(...entry)) });
+  const quantized = modules.filter(([, module]) => schemes.has(module));
+  const groups = new Set(quantized.map(([, module]) => schemes.get(module) as QuantizationScheme));
+  const hasLinears = quantized.some(([, module]) => module instanceof Linear);
+  const ignore = hasLinears ? modules.filter(([, module]) => isLinear(module) && !schemes.has(module)) : [];
+  const attention = quantized.find(([, module]) => module instanceof Attend);
+  const cache = kvCacheScheme ?? (attention && schemes.get(attention[1])?.inputActivations) ?? null;
+  return writeQuantizationConfig({
+    groups: [...groups],
+    ignore: ignore.flatMap((entry) => namesOf(...entry)),
+    kvCacheScheme: cache,
+  });
 }
 
 function isLinear(module: Module): boolean {

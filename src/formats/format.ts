@@ -10,6 +10,8 @@ export interface Format {
   readonly name: FormatName;
   /** The tensors that a module `name` will have, known before anything is computed; `dtype` is its dense weight's. */
   tensors(name: string, shape: readonly number[], dtype: FloatDType, args: QuantizationArgs): TensorSpec[];
+  /** Names of tensors that older files may hold beside those. */
+  optional?(name: string): readonly string[];
   /** The tensors that replace `<name>.weight`, by full name. */
   compress(name: string, quantized: QuantizedWeight): Map<string, Tensor>;
   /** The inverse of `compress`; `tensors` may hold more than this module's. */

@@ -4,13 +4,17 @@ import { createModel } from "../models/registry.ts";
 import { Linear } from "../nn/linear.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { compressedModules } from "./bind-checkpoint.ts";
-import { describeWeights } from "./describe-weights.ts";
+import { checkpointQuantization } from "./checkpoint-quantization.ts";
+import { describeActivations, describeScheme } from "./describe-scheme.ts";
 
 /** One way in which tensors are stored, and how much of the checkpoint is. */
 export interface StorageSummary {
   /** The format of compressed modules; "dense" for all other tensors. */
   readonly format: string;
-  /** How the weights are quantized, such as "int4 symmetric, group 128"; the dtype of dense tensors. */
+  /**
+   * How the weights are quantized, such as "int4 symmetric, group 128", and inputs and outputs where they are; the dtype of
+   * dense tensors.
+   */
   readonly weights: string;
   readonly modules: number;
   readonly parameters: number;
@@ -22,6 +26,8 @@ export interface CheckpointSummary {
   readonly folder: string;
   readonly modelType: string;
   readonly storage: readonly StorageSummary[];
+  /** How keys and values are quantized before attention reads them; null where they are not. */
+  readonly keysAndValues: string | null;
   /** Linear modules that are not quantized. */
   readonly ignored: readonly string[];
   readonly parameters: number;
@@ -36,6 +42,7 @@ export async function inspectCheckpoint(folder: string): Promise<CheckpointSumma
   await checkpoint.close();
   const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
   const compressed = compressedModules(model, checkpoint);
+  const { kvCacheScheme } = checkpointQuantization(model, checkpoint);
   const storage = summarize(checkpoint, compressed);
   const linears = model.namedModules().filter(([, module]) => module instanceof Linear);
   const sum = (field: "parameters" | "bytes") => storage.reduce((total, part) => total + part[field], 0);
@@ -43,6 +50,7 @@ export async function inspectCheckpoint(folder: string): Promise<CheckpointSumma
     folder,
     modelType: String(checkpoint.config.model_type),
     storage,
+    keysAndValues: kvCacheScheme && describeActivations(kvCacheScheme),
     ignored: linears.filter(([path]) => !compressed.has(path)).map(([path]) => path),
     parameters: sum("parameters"),
     bytes: sum("bytes"),
@@ -60,7 +68,7 @@ function summarize(checkpoint: Checkpoint, compressed: ReturnType<typeof compres
     const [owner, field] = splitName(info.name);
     const module = field === "bias" ? undefined : compressed.get(owner);
     const format = module?.format.name ?? "dense";
-    const weights = module ? describeWeights(module.args) : info.dtype;
+    const weights = module ? describeScheme(module.scheme) : info.dtype;
     const key = `${format} ${weights}`;
     const group = groups.get(key) ?? { format, weights, modules: new Set(), parameters: 0, bytes: 0 };
     if (!module) group.parameters += elementCount(info.shape);

@@ -4,10 +4,12 @@ import { CheckpointError } from "../errors.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { Buffer, type Parameter } from "../nn/parameter.ts";
-import type { QuantizationScheme } from "../schemes/scheme.ts";
+import { type ActivationTensor, activationTensors } from "../schemes/activation.ts";
+import { type ModelQuantization, quantizedValues } from "../schemes/quantized-values.ts";
 import { isFloatDType } from "../tensor/convert.ts";
 import type { DType, FloatDType } from "../tensor/dtype.ts";
 import { withoutPrefix } from "./bind-checkpoint.ts";
+import { compressedTensorNames, ownerOf } from "./checkpoint-quantization.ts";
 import type { Format } from "./format.ts";
 import { formatOf } from "./registry.ts";
 
@@ -18,8 +20,10 @@ export type Precision = "auto" | FloatDType;
 export interface OutputPlan {
   /** Every tensor with its name, dtype and shape. */
   readonly tensors: readonly TensorSpec[];
-  /** How each quantized module is stored. */
+  /** How each quantized weight is stored. */
   readonly quantized: ReadonlyMap<Linear, { readonly path: string; readonly format: Format }>;
+  /** The tensors beside weights, such as `input_scale`, by module and by name below it. */
+  readonly activations: ReadonlyMap<Module, ReadonlyMap<string, TensorSpec>>;
   /** Parameters that are saved dense, by name in the checkpoint. */
   readonly dense: ReadonlyMap<string, Parameter>;
   /** Tensors that the model does not use; they are carried over. */
@@ -36,17 +40,17 @@ export interface OutputPlan {
 export function planOutput(
   model: Module,
   checkpoint: Checkpoint,
-  schemes: ReadonlyMap<Linear, QuantizationScheme>,
+  quantization: ModelQuantization,
   precision: Precision = "auto",
 ): OutputPlan {
   const quantized = new Map<Linear, { path: string; format: Format }>();
   const dense = new Map<string, Parameter>();
   const replaced = new Set<Parameter>();
   for (const [path, module] of model.namedModules()) {
-    const scheme = module instanceof Linear && schemes.get(module);
+    const scheme = quantization.schemes.get(module);
     for (const [field, parameter] of module.ownParameters()) {
       const name = `${path}.${field}`;
-      if (scheme && field === "weight") {
+      if (module instanceof Linear && scheme?.weights && field === "weight") {
         quantized.set(module, { path, format: formatOf(scheme, path) });
         replaced.add(parameter);
       } else if (!(parameter instanceof Buffer) && parameter.source) {
@@ -57,19 +61,47 @@ export function planOutput(
   }
   const known = new Set([...dense.keys(), ...[...quantized.values()].map(({ path }) => `${path}.weight`)]);
   for (const { source } of replaced) if (source) known.add(source.name);
+  for (const name of compressedTensorNames(model, checkpoint)) known.add(name);
   const surplus = [...checkpoint.tensors.keys()].filter((name) => !known.has(name));
+  const activations = planActivations(model, quantization, precision);
   const paths = new Set([...quantized.values()].map(({ path }) => path));
   for (const name of surplus) checkFree(name, paths);
   const tensors = [
     ...[...quantized].flatMap(([module, { path, format }]) => {
-      const args = schemes.get(module)?.weights;
+      const args = quantization.schemes.get(module)?.weights;
       return args ? format.tensors(path, module.weight.shape, savedDType(module.weight, precision), args) : [];
     }),
+    ...[...activations.values()].flatMap((specs) => [...specs.values()]),
     ...[...dense].map(([name, parameter]) => denseSpec(name, parameter, precision)),
     ...surplus.map((name) => checkpoint.tensors.get(name) as TensorSpec),
   ];
   const unties = [...replaced].some((parameter) => [...dense.values()].includes(parameter));
-  return { tensors, quantized, dense, surplus, unties };
+  return { tensors, quantized, activations, dense, surplus, unties };
+}
+
+/** The tensors of calibrated activations, in the dtype of the module's weights, global scales in F32. */
+function planActivations(
+  model: Module,
+  quantization: ModelQuantization,
+  precision: Precision,
+): Map<Module, Map<string, TensorSpec>> {
+  const planned = new Map<Module, Map<string, TensorSpec>>();
+  for (const [path, module] of model.namedModules()) {
+    const owner = ownerOf(model, path, module);
+    const [weight] = owner.module.namedParameters().map(([, parameter]) => parameter);
+    const tensors = quantizedValues(module, quantization).flatMap((value) => activationTensors(value, path));
+    const specs = tensors.map(
+      ({ field, kind, shape }) =>
+        [field, { name: `${owner.path}.${field}`, dtype: activationDType(kind, weight, precision), shape }] as const,
+    );
+    if (specs.length > 0) planned.set(module, new Map(specs));
+  }
+  return planned;
+}
+
+function activationDType(kind: ActivationTensor["kind"], weight: Parameter, precision: Precision): DType {
+  if (kind === "globalScale") return "F32";
+  return kind === "zeroPoint" ? "I8" : savedDType(weight, precision);
 }
 
 /** A tensor carried over must not be read as a part of a weight that gets compressed, such as `q_proj.weight_g_idx`. */

@@ -3,6 +3,7 @@ import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
 import { type MatrixShape, scaleShape } from "../schemes/tiling.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { dequantizeByColumn } from "./column-groups.ts";
 import type { Format } from "./format.ts";
 import { detectPacking, type Packing, packRows, unpackRows, wordCount } from "./int32-packing.ts";
 import { expectFloat, expectTensor } from "./stored-tensor.ts";
@@ -21,7 +22,7 @@ export const packQuantized: Format = {
   },
   compress(name, { codes, scale, zeroPoint, args }) {
     const tensors = new Map<string, Tensor>([
-      [`${name}.weight_packed`, packMatrix(codes, args.numBits)],
+      [`${name}.weight_packed`, packMatrix(codes as Tensor<"I8">, args.numBits)],
       [`${name}.weight_scale`, scale],
       [`${name}.weight_shape`, new Tensor("I64", [2], BigInt64Array.from(codes.shape, BigInt))],
     ]);
@@ -38,8 +39,12 @@ export const packQuantized: Format = {
     const zeroPoint = restoreZeroPoint(`${name}.weight_zero_point`, tensors, args, [rows, scale.shape[1]], packing);
     return { codes, scale, zeroPoint, args };
   },
+  optional: (name) => [`${name}.weight_g_idx`],
   decompress(name, tensors, args) {
-    return dequantizeWeight(packQuantized.restore(name, tensors, args), name);
+    const quantized = packQuantized.restore(name, tensors, args);
+    const groupOfColumn = tensors.get(`${name}.weight_g_idx`);
+    const isSet = groupOfColumn?.is("I32") && !groupOfColumn.data.includes(-1);
+    return isSet ? dequantizeByColumn(quantized, groupOfColumn) : dequantizeWeight(quantized, name);
   },
 };
 

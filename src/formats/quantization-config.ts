@@ -1,11 +1,13 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
+import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { parseWith } from "../schemes/parse.ts";
 import { presetScheme } from "../schemes/presets.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
-import { schemeJsonSchema, schemeToJson } from "./config-keys.ts";
+import { argsJsonSchema, argsToJson, schemeJsonSchema, schemeToJson } from "./config-keys.ts";
 import { inferFormat, overallFormat } from "./infer-format.ts";
 import { type FormatRegistry, formatOf, formats } from "./registry.ts";
+import { SPARSE_FORMATS, type SparseFormatName } from "./sparse.ts";
 
 /** What is quantized in a checkpoint, and how. */
 export interface QuantizationConfig {
@@ -13,6 +15,10 @@ export interface QuantizationConfig {
   readonly groups: readonly QuantizationScheme[];
   /** Full names, class names, or `re:` patterns of modules that no group takes. */
   readonly ignore: readonly string[];
+  /** How keys and values are quantized before attention reads them. */
+  readonly kvCacheScheme: QuantizationArgs | null;
+  /** How the weights of an older, pruned checkpoint lie there; null for dense ones. */
+  readonly sparsity: SparseFormatName | null;
 }
 
 /** Opens every error of this file. */
@@ -22,16 +28,22 @@ const WHERE = "config.json: quantization_config";
 const VERSION = "0.19.0";
 
 /** The value of `quantization_config` in config.json: every key that the reference writes, in its order. */
-export function writeQuantizationConfig({ groups, ignore }: QuantizationConfig): Record<string, unknown> {
+export function writeQuantizationConfig({
+  groups,
+  ignore,
+  kvCacheScheme,
+}: Omit<QuantizationConfig, "sparsity">): Record<string, unknown> {
   const schemes = groups.map((scheme) => ({ ...scheme, format: inferFormat(scheme) }));
+  const format = overallFormat(schemes.map(({ format }) => format));
+  const isDense = format === "dense" && schemes.some(({ weights }) => weights);
   return {
     config_groups: Object.fromEntries(schemes.map((scheme, index) => [`group_${index}`, schemeToJson(scheme)])),
-    format: overallFormat(schemes.map(({ format }) => format)),
+    format,
     global_compression_ratio: null,
     ignore: [...ignore],
-    kv_cache_scheme: null,
+    kv_cache_scheme: argsToJson(kvCacheScheme),
     quant_method: "compressed-tensors",
-    quantization_status: "compressed",
+    quantization_status: isDense ? "frozen" : "compressed", // what "frozen" is to readers: weights as they multiply
     sparsity_config: {},
     transform_config: {},
     version: VERSION,
@@ -41,12 +53,10 @@ export function writeQuantizationConfig({ groups, ignore }: QuantizationConfig):
 /** Keys that do not change what a reader makes of the tensors are not looked at. */
 const configSchema = z.object({
   quant_method: z.literal("compressed-tensors"),
-  config_groups: z.record(z.string(), z.unknown()),
+  config_groups: z.record(z.string(), z.unknown()).optional(),
   ignore: z.array(z.string()).nullish(),
-  kv_cache_scheme: z.null("not supported yet, expected null").optional(),
-  sparsity_config: z
-    .object({ format: z.literal("dense", "sparse formats are not supported, expected dense").optional() })
-    .nullish(),
+  kv_cache_scheme: argsJsonSchema.nullish(),
+  sparsity_config: z.object({ format: z.enum(["dense", ...SPARSE_FORMATS]).default("dense") }).nullish(),
   transform_config: z.record(z.string(), z.never("transforms are not supported, expected none")).nullish(),
 });
 
@@ -57,13 +67,18 @@ const configSchema = z.object({
  *   preset that is not.
  */
 export function readQuantizationConfig(json: unknown, registry: FormatRegistry = formats): QuantizationConfig {
-  const { config_groups, ignore } = parseWith(configSchema, json, WHERE, ConfigError);
-  const groups = Object.entries(config_groups).map(([name, value]) => {
+  const config = parseWith(configSchema, json, WHERE, ConfigError);
+  const format = config.sparsity_config?.format ?? "dense";
+  const sparsity = format === "dense" ? null : format;
+  if (!config.config_groups && !sparsity) {
+    throw new ConfigError(`${WHERE}: neither config_groups nor sparsity_config, expected one of them.`);
+  }
+  const groups = Object.entries(config.config_groups ?? {}).map(([name, value]) => {
     const where = `${WHERE}.config_groups.${name}`;
     const scheme = readGroup(name, value, where);
     return { ...scheme, format: scheme.weights ? formatOf(scheme, where, registry).name : inferFormat(scheme) };
   });
-  return { groups, ignore: ignore ?? [] };
+  return { groups, ignore: config.ignore ?? [], kvCacheScheme: config.kv_cache_scheme ?? null, sparsity };
 }
 
 /** A group named for a preset may be the list of its targets alone. */

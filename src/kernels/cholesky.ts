@@ -1,57 +1,48 @@
 import type { Arena } from "./arena.ts";
+import type { LowerPanel, LowerPanels } from "./lower-panels.ts";
+import { type MatrixProducts, rowsOf } from "./matrix-products.ts";
 import type { Threads } from "./threads.ts";
 
-/** Columns of one step: enough for the trailing update to dominate. */
-const WIDTH = 64;
-
-/** Rᵀ of H = R Rᵀ, R upper triangular, in float32 in the kernels' memory: [columns, columns], lower part only. */
-export interface Factor {
-  readonly address: number;
-  readonly columns: number;
+/** Where kernels work, and what multiplies for them. */
+export interface KernelContext {
+  readonly arena: Arena;
+  readonly threads: Threads;
+  readonly products: MatrixProducts;
 }
 
 /**
- * Factorises H = R Rᵀ with R upper triangular, in float64: with J the reversal of indices and J H J = L Lᵀ, R is J L J.
- * R is the inverse of the factor that GPTQ takes of H⁻¹, and H is never inverted.
+ * Factorises H = L Lᵀ in place, in float32, panel by panel: what the panels before take from one is matrix products; the
+ * rest of it is done in the kernels.
  *
- * @returns undefined if H is not positive definite
+ * @returns false if H is not positive definite; its panels are then of no use
  */
-export async function factorize(arena: Arena, threads: Threads, hessian: Float64Array): Promise<Factor | undefined> {
-  const n = Math.sqrt(hessian.length);
-  const transposed = arena.take(4 * n * n);
+export async function factorize(context: KernelContext, { panels }: LowerPanels): Promise<boolean> {
+  for (const [index, panel] of panels.entries()) {
+    for (const earlier of panels.slice(0, index)) await subtractEarlier(context, panel, earlier);
+    if (!(await factorPanel(context, panel))) return false;
+  }
+  return true;
+}
+
+/** panel −= E E₀ᵀ, where E are the rows of the earlier panel that lie beside this one, and E₀ the first of them. */
+async function subtractEarlier({ products }: KernelContext, { start, matrix }: LowerPanel, earlier: LowerPanel) {
+  const first = start - earlier.start;
+  const beside = rowsOf(earlier.matrix, first);
+  await products.subtractProduct(matrix, beside, rowsOf(beside, 0, matrix.shape[1]));
+}
+
+/** The diagonal block's factor, then the rows below: L[i, block] = A[i, block] · L[block, block]⁻ᵀ. */
+function factorPanel({ arena, threads }: KernelContext, { matrix }: LowerPanel): Promise<boolean> {
   return arena.scoped(async () => {
-    const a = arena.take(8 * n * n);
-    // Reversing the rows and the columns of a matrix reverses its elements.
-    arena.view(Float64Array, a, n * n).set(hessian.toReversed());
-    for (let start = 0; start < n; start += WIDTH) {
-      const width = Math.min(WIDTH, n - start);
-      if (!threads.here.factorDiagonal(a, n, start, width)) return undefined;
-      const below = start + width;
-      await threads.run("solvePanel", evenly(threads, below, n, [a, n, start, width]));
-      await threads.run("updateTrailing", byArea(threads, below, n, [a, n, start, width]));
-    }
-    await threads.run("packFactor", byArea(threads, 0, n, [a, n, transposed]));
-    return { address: transposed, columns: n };
+    const [rows, width] = matrix.shape;
+    const address = arena.put(matrix.data);
+    if (!threads.here.factorDiagonal(address, width)) return false;
+    const cut = (thread: number) => width + Math.round(((rows - width) * thread) / threads.count);
+    await threads.run("solveRows", (thread) => {
+      const [begin, end] = [cut(thread), cut(thread + 1)];
+      return begin < end ? [address, width, begin, end] : null;
+    });
+    matrix.data.set(arena.view(Float32Array, address, matrix.data.length));
+    return true;
   });
-}
-
-/** Rows `begin` to `end` in equal shares. */
-function evenly(threads: Threads, begin: number, end: number, args: readonly number[]) {
-  return shares(threads, begin, end, args, (part) => part);
-}
-
-/** Rows of a lower triangle in shares of equal area. */
-function byArea(threads: Threads, begin: number, end: number, args: readonly number[]) {
-  return shares(threads, begin, end, args, Math.sqrt);
-}
-
-function shares(
-  threads: Threads,
-  begin: number,
-  end: number,
-  args: readonly number[],
-  place: (part: number) => number,
-) {
-  const cut = (index: number) => begin + Math.round((end - begin) * place(index / threads.count));
-  return (thread: number) => (cut(thread) < cut(thread + 1) ? [...args, cut(thread), cut(thread + 1)] : null);
 }

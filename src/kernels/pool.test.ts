@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { randomHessian, randomValues } from "../../test/gptq-reference.ts";
+import { lowerPanelsOf, randomHessian, randomValues } from "../../test/gptq-reference.ts";
+import { createMatrixProducts } from "../runtime/matrix-products.ts";
 import { KernelPool } from "./pool.ts";
 import type { ColumnProblem } from "./round-columns.ts";
 
@@ -16,28 +17,35 @@ function problem(rows: number): ColumnProblem {
   };
 }
 
+async function createPool(options: { threads: number }): Promise<KernelPool> {
+  return KernelPool.create(await createMatrixProducts(options), options);
+}
+
 test("concurrent calls give what calls one after another give", async () => {
-  const pool = await KernelPool.create({ threads: 2 });
+  const pool = await createPool({ threads: 2 });
   const problems = [70, 5, 33].map(problem);
-  const together = await Promise.all(problems.map((each) => pool.roundColumns(hessian, [each])));
+  const together = await Promise.all(problems.map((each) => pool.roundColumns(lowerPanelsOf(hessian), [each])));
   for (const [index, each] of problems.entries()) {
-    expect(await pool.roundColumns(hessian, [each])).toEqual(together[index]);
+    expect(await pool.roundColumns(lowerPanelsOf(hessian), [each])).toEqual(together[index]);
   }
   await pool.close();
 });
 
 test("a call after one without a result works", async () => {
-  const pool = await KernelPool.create({ threads: 1 });
+  const pool = await createPool({ threads: 1 });
   const indefinite = hessian.map((value) => -value);
-  const results = await Promise.all([pool.roundColumns(indefinite, [problem(1)]), pool.roundColumns(hessian, [])]);
+  const results = await Promise.all([
+    pool.roundColumns(lowerPanelsOf(indefinite), [problem(1)]),
+    pool.roundColumns(lowerPanelsOf(hessian), []),
+  ]);
   expect(results).toEqual([undefined, []]);
   await pool.close();
 });
 
 test("closing waits for the call that runs and refuses later ones", async () => {
-  const pool = await KernelPool.create({ threads: 2 });
-  const running = pool.roundColumns(hessian, [problem(8)]);
+  const pool = await createPool({ threads: 2 });
+  const running = pool.roundColumns(lowerPanelsOf(hessian), [problem(8)]);
   await pool.close();
   expect(await running).toHaveLength(1);
-  await expect(pool.roundColumns(hessian, [])).rejects.toThrow("kernels: the threads are stopped");
+  await expect(pool.roundColumns(lowerPanelsOf(hessian), [])).rejects.toThrow("kernels: the threads are stopped");
 });

@@ -1,5 +1,7 @@
 import { Arena } from "./arena.ts";
-import { factorize } from "./cholesky.ts";
+import { factorize, type KernelContext } from "./cholesky.ts";
+import type { LowerPanels } from "./lower-panels.ts";
+import type { MatrixProducts } from "./matrix-products.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
 import { Threads } from "./threads.ts";
 
@@ -7,41 +9,38 @@ import { Threads } from "./threads.ts";
 export class KernelPool {
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(
-    private readonly arena: Arena,
-    private readonly threads: Threads,
-  ) {}
+  private constructor(private readonly context: KernelContext) {}
 
-  /** @param threads - by default one for each core */
-  static async create({ threads }: { threads?: number } = {}): Promise<KernelPool> {
+  /**
+   * @param products - what multiplies matrices for the kernels
+   * @param threads - by default one for each core
+   */
+  static async create(products: MatrixProducts, { threads }: { threads?: number } = {}): Promise<KernelPool> {
     const arena = new Arena();
-    return new KernelPool(arena, await Threads.start(arena.memory, threads));
+    return new KernelPool({ arena, threads: await Threads.start(arena.memory, threads), products });
   }
 
   /**
    * GPTQ's column loop for weights that share a Hessian: factorises it once, then rounds each weight.
    *
-   * @param hessian - [columns, columns], symmetric, damped, in the order in which columns are visited
+   * @param hessian - damped, columns in the problems' positions; its panels are overwritten
    * @returns a result for each problem; undefined if the Hessian is not positive definite
    */
-  roundColumns(hessian: Float64Array, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
-    return this.#enqueue(() =>
-      this.arena.scoped(async () => {
-        const factor = await factorize(this.arena, this.threads, hessian);
-        if (!factor) return undefined;
-        const results: RoundedColumns[] = [];
-        for (const problem of problems) {
-          results.push(await this.arena.scoped(() => roundColumns(this.arena, this.threads, factor, problem)));
-        }
-        return results;
-      }),
-    );
+  roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
+    return this.#enqueue(async () => {
+      if (!(await factorize(this.context, hessian))) return undefined;
+      const results: RoundedColumns[] = [];
+      for (const problem of problems) {
+        results.push(await this.context.arena.scoped(() => roundColumns(this.context, hessian, problem)));
+      }
+      return results;
+    });
   }
 
   /** Stops the threads. */
   async close(): Promise<void> {
     await this.#last.catch(() => undefined);
-    await this.threads.stop();
+    await this.context.threads.stop();
   }
 
   #enqueue<T>(work: () => Promise<T>): Promise<T> {

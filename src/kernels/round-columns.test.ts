@@ -3,15 +3,21 @@ import { afterAll, describe, expect, test } from "vitest";
 import {
   byImportance,
   dampAndPermute,
+  lowerPanelsOf,
   randomHessian,
   randomValues,
   roundColumnsDirectly,
 } from "../../test/gptq-reference.ts";
 import { readSafetensors } from "../../test/read-safetensors.ts";
+import { createMatrixProducts } from "../runtime/matrix-products.ts";
 import { KernelPool } from "./pool.ts";
 import type { ColumnProblem } from "./round-columns.ts";
 
-const pools = await Promise.all([1, 2, 3].map((threads) => KernelPool.create({ threads })));
+const pools = await Promise.all(
+  [1, 2, 3].map((threads) =>
+    createMatrixProducts({ threads }).then((products) => KernelPool.create(products, { threads })),
+  ),
+);
 const [pool] = pools;
 
 afterAll(() => Promise.all(pools.map((each) => each.close())));
@@ -38,7 +44,7 @@ function randomProblem({ rows, columns, groupSize, numBits }: Size, seed: number
 }
 
 async function round(hessian: Float64Array, problem: ColumnProblem) {
-  const [rounded] = (await pool.roundColumns(hessian, [problem])) ?? [];
+  const [rounded] = (await pool.roundColumns(lowerPanelsOf(hessian), [problem])) ?? [];
   return rounded;
 }
 
@@ -51,6 +57,7 @@ describe("the kernel computes what the paper's loop does", () => {
     { rows: 8, columns: 32, groupSize: 32, numBits: 8 },
     { rows: 19, columns: 67, groupSize: 32, numBits: 4 },
     { rows: 24, columns: 160, groupSize: 160, numBits: 4 },
+    { rows: 12, columns: 256, groupSize: 64, numBits: 4 },
   ])("on $rows × $columns, $numBits bits, groups of $groupSize", async (size) => {
     const [hessian, problem] = [randomHessian(size.columns, 1), randomProblem(size, 2)];
     const [found, expected] = [await round(hessian, problem), roundColumnsDirectly(hessian, problem)];
@@ -77,16 +84,16 @@ describe("the kernel computes what the paper's loop does", () => {
 });
 
 test("the bytes do not depend on the number of threads", async () => {
-  const problem = randomProblem({ rows: 37, columns: 101, groupSize: 32, numBits: 4 }, 5);
-  const hessian = randomHessian(101, 6);
-  const [one, ...others] = await Promise.all(pools.map((each) => each.roundColumns(hessian, [problem])));
+  const problem = randomProblem({ rows: 37, columns: 301, groupSize: 32, numBits: 4 }, 5);
+  const hessian = randomHessian(301, 6);
+  const [one, ...others] = await Promise.all(pools.map((each) => each.roundColumns(lowerPanelsOf(hessian), [problem])));
   for (const other of others) expect(other).toEqual(one);
 });
 
 test("weights that share a Hessian are rounded as if each were alone", async () => {
   const hessian = randomHessian(40, 7);
   const problems = [3, 16].map((rows) => randomProblem({ rows, columns: 40, groupSize: 20, numBits: 4 }, rows));
-  expect(await pool.roundColumns(hessian, problems)).toEqual([
+  expect(await pool.roundColumns(lowerPanelsOf(hessian), problems)).toEqual([
     await round(hessian, problems[0]),
     await round(hessian, problems[1]),
   ]);
@@ -94,7 +101,7 @@ test("weights that share a Hessian are rounded as if each were alone", async () 
 
 test("there is no result where the Hessian is not positive definite", async () => {
   const problem = randomProblem({ rows: 2, columns: 2, groupSize: 2, numBits: 4 }, 1);
-  expect(await pool.roundColumns(Float64Array.of(1, 2, 2, 1), [problem])).toBeUndefined();
+  expect(await pool.roundColumns(lowerPanelsOf(Float64Array.of(1, 2, 2, 1)), [problem])).toBeUndefined();
 });
 
 test("a weight that is not a number gets the code 0 and makes the loss NaN", async () => {
@@ -106,7 +113,7 @@ test("a weight that is not a number gets the code 0 and makes the loss NaN", asy
 describe("a worked example", () => {
   const hessian = Float64Array.of(14, 2, 4, 24, 2, 16, 4, 2, 4, 4, 14, -14, 24, 2, -14, 78);
   const weight = Float32Array.of(1, -0.5, 0.25, 2, -1.5, 0.75, 0.1, -0.3);
-  const naturalOrder = Int32Array.of(0, 1, 2, 3);
+  const naturalOrder = Int32Array.of(3, 2, 1, 0);
   const shared = { weight, groupOfColumn: Int32Array.of(0, 0, 1, 1), numBits: 4 };
   const symmetric = { ...shared, scale: Float32Array.of(1, 2, 1.5, 0.3).map((largest) => largest / 7.5) };
   const asymmetric = {
@@ -115,8 +122,8 @@ describe("a worked example", () => {
     zeroPoint: Int8Array.of(-3, -8, 2, 3),
   };
 
-  test("columns are visited by importance in the order 3, 1, 0, 2", () => {
-    expect(byImportance(hessian, 4)).toEqual(Int32Array.of(3, 1, 0, 2));
+  test("columns are visited by importance in the order 3, 1, 0, 2, from the last position on", () => {
+    expect(byImportance(hessian, 4)).toEqual(Int32Array.of(2, 0, 1, 3));
   });
 
   test.each([
@@ -135,7 +142,7 @@ describe("a projection of a tiny Llama is rounded as the reference rounds it", (
   const tensors = readSafetensors(new URL("../../test/fixtures/kernels/down_proj.safetensors", import.meta.url));
   const values = (name: string) => tensors.get(name)!.data as Float32Array;
   const hessian = Float64Array.from(values("hessian"));
-  const naturalOrder = Int32Array.from({ length: 128 }, (_, column) => column);
+  const naturalOrder = Int32Array.from({ length: 128 }, (_, position) => 127 - position);
 
   test.each([
     ["static", byImportance(hessian, 128)],
@@ -146,7 +153,7 @@ describe("a projection of a tiny Llama is rounded as the reference rounds it", (
       weight: values("weight"),
       scale: values(`${name}.scale`),
       zeroPoint: tensors.get(`${name}.zero_point`)?.data as Int8Array | undefined,
-      groupOfColumn: naturalOrder.map((column) => Math.floor(column / 32)),
+      groupOfColumn: naturalOrder.map((_, column) => Math.floor(column / 32)),
       order,
       numBits: 4,
     });

@@ -1,6 +1,7 @@
-import type { Arena } from "./arena.ts";
-import type { Factor } from "./cholesky.ts";
-import type { Threads } from "./threads.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { KernelContext } from "./cholesky.ts";
+import type { LowerPanel, LowerPanels } from "./lower-panels.ts";
+import { rowsOf } from "./matrix-products.ts";
 
 /** A weight to be rounded column by column. */
 export interface ColumnProblem {
@@ -12,7 +13,7 @@ export interface ColumnProblem {
   readonly zeroPoint?: Int8Array;
   /** Index of the scale that each column uses. */
   readonly groupOfColumn: Int32Array;
-  /** The column to visit at each step. */
+  /** The column in each position; positions are visited from the last to the first. */
   readonly order: Int32Array;
   readonly numBits: number;
 }
@@ -28,32 +29,84 @@ export interface RoundedColumns {
 /** Rows that a kernel works on at once. */
 const ROWS = 8;
 
-/** Rounds a weight with the factor of its Hessian. The result does not depend on the number of threads. */
+/**
+ * Rounds a weight with the factor of its Hessian, a panel of positions at a time: what the panels after it add to its
+ * columns is a matrix product. The result does not depend on the number of threads.
+ */
 export async function roundColumns(
-  arena: Arena,
-  threads: Threads,
-  factor: Factor,
-  { weight, scale, zeroPoint, groupOfColumn, order, numBits }: ColumnProblem,
+  context: KernelContext,
+  factor: LowerPanels,
+  problem: ColumnProblem,
 ): Promise<RoundedColumns> {
-  const columns = factor.columns;
-  const rows = weight.length / columns;
-  const groups = scale.length / rows;
-  const half = 2 ** (numBits - 1);
-  const zero = zeroPoint ? Float32Array.from(zeroPoint) : new Float32Array(scale.length);
-  const inputs = [weight, order, groupOfColumn, scale, zero].map((values) => arena.put(values));
-  const [weightAt, orderAt, groupAt, scaleAt, zeroAt] = inputs;
-  const [codes, loss] = [arena.take(rows * columns), arena.take(8 * rows)];
-  const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * (3 * columns + 2 * groups)));
-  const panels = Math.ceil(rows / ROWS);
-  const cut = (thread: number) => Math.min(rows, ROWS * Math.round((panels * thread) / threads.count));
-  await threads.run("roundRows", (thread) => {
-    const [begin, end] = [cut(thread), cut(thread + 1)];
-    if (begin >= end) return null;
-    const tables = [weightAt, factor.address, orderAt, groupAt, scaleAt, zeroAt, codes, loss, scratch[thread]];
-    return [...tables, columns, groups, rows, -half, half - 1, begin, end];
-  });
+  const { arena, threads, products } = context;
+  const place = placeProblem(context, factor, problem);
+  const { columns, rows, lanes } = place;
+  const difference = Tensor.zeros("F32", [columns, lanes]); // D, position by position
+  for (const { start, matrix } of factor.panels.toReversed()) {
+    const width = matrix.shape[1];
+    const after = start + width;
+    const correction =
+      after < columns
+        ? await products.transposedProduct(rowsOf(matrix, width), rowsOf(difference, after))
+        : Tensor.zeros("F32", [width, lanes]);
+    await arena.scoped(async () => {
+      const [block, corrected] = [arena.put(transposeBlock(matrix)), arena.put(correction.data)];
+      const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * 3 * width));
+      const panels = Math.ceil(rows / ROWS);
+      const cut = (thread: number) => Math.min(rows, ROWS * Math.round((panels * thread) / threads.count));
+      await threads.run("roundBlock", (thread) => {
+        const [begin, end] = [cut(thread), cut(thread + 1)];
+        if (begin >= end) return null;
+        const { weight, order, group, scale, zero, codes, loss, lowest, highest } = place;
+        const tables = [weight, order + 4 * start, group, scale, zero, block, corrected, codes, loss, scratch[thread]];
+        return [...tables, columns, lanes, rows, width, lowest, highest, begin, end];
+      });
+      rowsOf(difference, start, after).data.set(arena.view(Float32Array, corrected, width * lanes));
+    });
+  }
   return {
-    codes: arena.view(Int8Array, codes, rows * columns).slice() as Int8Array<ArrayBuffer>,
-    loss: arena.view(Float64Array, loss, rows).reduce((sum, value) => sum + value, 0),
+    codes: arena.view(Int8Array, place.codes, rows * columns).slice() as Int8Array<ArrayBuffer>,
+    loss: arena.view(Float64Array, place.loss, rows).reduce((sum, value) => sum + value, 0),
   };
+}
+
+/** Puts what all panels share into the kernels' memory. */
+function placeProblem({ arena }: KernelContext, { columns }: LowerPanels, problem: ColumnProblem) {
+  const { weight, scale, zeroPoint, groupOfColumn, order, numBits } = problem;
+  const rows = weight.length / columns;
+  const lanes = Math.ceil(rows / ROWS) * ROWS;
+  const half = 2 ** (numBits - 1);
+  return {
+    columns,
+    rows,
+    lanes,
+    weight: arena.put(weight),
+    order: arena.put(order),
+    group: arena.put(groupOfColumn),
+    scale: arena.put(byGroup(scale, rows, lanes)),
+    zero: arena.put(byGroup(zeroPoint ?? new Int8Array(scale.length), rows, lanes)),
+    codes: arena.take(rows * columns),
+    loss: arena.put(new Float64Array(rows)),
+    lowest: -half,
+    highest: half - 1,
+  };
+}
+
+/** [groups, lanes] of [rows, groups]; lanes past the end repeat the last row. */
+function byGroup(values: Float32Array | Int8Array, rows: number, lanes: number): Float32Array {
+  const groups = values.length / rows;
+  const result = new Float32Array(groups * lanes);
+  for (let group = 0; group < groups; group++) {
+    for (let lane = 0; lane < lanes; lane++) {
+      result[group * lanes + lane] = values[Math.min(lane, rows - 1) * groups + group];
+    }
+  }
+  return result;
+}
+
+/** [p, k] is L[k, p] of the diagonal block. */
+function transposeBlock({ data, shape: [, width] }: LowerPanel["matrix"]): Float32Array {
+  const result = new Float32Array(width * width);
+  for (let k = 0; k < width; k++) for (let p = 0; p <= k; p++) result[p * width + k] = data[k * width + p];
+  return result;
 }

@@ -5,15 +5,15 @@ import { Threads } from "./threads.ts";
 test("a kernel runs once on each thread that has arguments", async () => {
   const arena = new Arena();
   const threads = await Threads.start(arena.memory, 3);
-  const matrices = [4, 9, 16].map((value) => arena.put(Float64Array.of(value)));
-  await threads.run("factorDiagonal", (thread) => (thread === 1 ? null : [matrices[thread], 1, 0, 1]));
-  expect(matrices.map((address) => arena.view(Float64Array, address, 1)[0])).toEqual([2, 9, 4]);
+  const matrices = [4, 9, 16].map((value) => arena.put(Float32Array.of(value)));
+  await threads.run("factorDiagonal", (thread) => (thread === 1 ? null : [matrices[thread], 1]));
+  expect(matrices.map((address) => arena.view(Float32Array, address, 1)[0])).toEqual([2, 9, 4]);
   await threads.stop();
 });
 
 test("a thread that fails ends this call and all later ones with an error", async () => {
   const threads = await Threads.start(new Arena().memory, 2);
-  const outOfBounds = () => threads.run("factorDiagonal", (thread) => (thread === 0 ? [2 ** 31, 1, 0, 1] : null));
+  const outOfBounds = () => threads.run("factorDiagonal", (thread) => (thread === 0 ? [2 ** 31, 1] : null));
   const message = "kernels: a thread failed (memory access out of bounds), expected it to go on.";
   await expect(outOfBounds()).rejects.toThrow(message);
   await expect(threads.run("factorDiagonal", () => null)).rejects.toThrow(message);
@@ -34,7 +34,7 @@ test("idle threads do not keep the process alive", async () => {
   const arena = new Arena();
   const threads = await Threads.start(arena.memory, 2);
   expect(alive()).toBe(before);
-  const running = threads.run("factorDiagonal", () => [arena.put(Float64Array.of(1)), 1, 0, 1]);
+  const running = threads.run("factorDiagonal", () => [arena.put(Float32Array.of(1)), 1]);
   expect(alive()).toBe(before + 2);
   await running;
   expect(alive()).toBe(before);

@@ -59,7 +59,7 @@ export class AWQModifier implements Modifier {
   }
 
   initialize(model: Module, context: ModifierContext): void {
-    this.#later = (context.later ?? []).filter(({ schemes }) => schemes);
+    this.#later = (context.later ?? []).filter(({ quantization }) => quantization);
     if (this.#later.length === 0) {
       throw new RecipeError(
         `${this.name}: no quantizing modifier after it, expected one. Add a QuantizationModifier, or give it a scheme.`,
@@ -98,11 +98,15 @@ export class AWQModifier implements Modifier {
     const means = duoScaling ? weightMeans([...weights.values()]) : activations;
     const replay = await stage.replay(this.#parentOf(mapping));
     let [best, bestError]: [Float64Array | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
-    for (const point of gridPoints(duoScaling, nGrid)) {
-      const factors = factorsAt(point, activations, means);
-      const rounded = [...weights].map(([module, weight]) => [module.weight, quantizeScaled(weight, factors)] as const);
-      const error = await replay.error(new Map(rounded));
-      if (error < bestError) [best, bestError] = [factors, error];
+    try {
+      for (const point of gridPoints(duoScaling, nGrid)) {
+        const factors = factorsAt(point, activations, means);
+        const rounded = [...weights].map(([{ weight }, values]) => [weight, quantizeScaled(values, factors)] as const);
+        const error = await replay.error(new Map(rounded));
+        if (error < bestError) [best, bestError] = [factors, error];
+      }
+    } finally {
+      await replay.close();
     }
     if (best) return best;
     throw new CompressionError(
@@ -146,8 +150,8 @@ export class AWQModifier implements Modifier {
   }
 
   #argsOf(module: Module): QuantizationArgs | undefined {
-    for (const { schemes } of this.#later) {
-      const args = schemes?.get(module as Linear)?.weights;
+    for (const { quantization } of this.#later) {
+      const args = quantization?.schemes.get(module as Linear)?.weights;
       if (args) return args;
     }
     return undefined;

@@ -1,27 +1,27 @@
 import { CompressionError, RecipeError } from "../errors.ts";
 import type { ColumnProblem } from "../kernels/round-columns.ts";
-import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
-import type { QuantizationArgs } from "../schemes/arguments.ts";
+import { type ObserverRegistry, observers } from "../observers/registry.ts";
+import type { QuantizationArgs, Strategy } from "../schemes/arguments.ts";
 import type { QParams } from "../schemes/qparams.ts";
 import { type QuantizedWeight, quantizeWeight } from "../schemes/quantize.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { ActivationCalibration } from "./activations.ts";
 import { type PreparedHessian, prepareHessian } from "./hessian.ts";
-import type { CompressionStage, Modifier, ModifierContext } from "./modifier.ts";
-import { observeWeight, targetsIn } from "./quantization.ts";
+import type { CompressionStage, FinalizeContext, Modifier, ModifierContext } from "./modifier.ts";
+import { targetsIn } from "./quantization.ts";
 import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
 import { type Statistic, secondMoment, type Tap } from "./tap.ts";
+import { WeightScales, type WeightTarget } from "./weight-scales.ts";
 
 type Actorder = QuantizationArgs["actorder"];
 
-interface Target {
-  readonly path: string;
-  readonly module: Linear;
-  readonly args: QuantizationArgs;
-}
+const ROUNDED_TO_NEAREST = "rounded to nearest";
+const UNSEEN = "rounded to nearest without any input";
 
 /** Options of {@link GPTQModifier}, beside those of every quantizing modifier. */
 export interface GPTQOptions extends QuantizationOptions {
@@ -45,11 +45,16 @@ export class GPTQModifier implements Modifier {
   readonly name = "GPTQModifier";
   readonly requiresCalibrationData = true;
   readonly sequentialTargets?: readonly string[];
-  schemes: ReadonlyMap<Linear, QuantizationScheme> = new Map();
+  quantization: ModelQuantization = { schemes: new Map(), kvCacheScheme: null };
   readonly #taps = new Map<Module, Tap>();
-  readonly #roundedToNearest: string[] = [];
+  #activations?: ActivationCalibration;
+  #scales?: WeightScales;
 
-  constructor(readonly options: GPTQOptions) {
+  /** @param registry - observers that the options may name */
+  constructor(
+    readonly options: GPTQOptions,
+    private readonly registry: ObserverRegistry = observers,
+  ) {
     const { blockSize = 128, dampeningFrac = 0.01 } = options;
     this.sequentialTargets = options.sequentialTargets;
     if (!(Number.isInteger(blockSize) && blockSize > 0)) throw invalid("block_size", blockSize, "a positive integer");
@@ -58,20 +63,24 @@ export class GPTQModifier implements Modifier {
   }
 
   initialize(model: Module, context: ModifierContext): void {
-    this.schemes = assignSchemes(this.name, model, this.#resolve(), this.options, context);
+    this.quantization = assignSchemes(this.name, model, this.#resolve(), this.options, context, this.registry);
+    this.#activations = new ActivationCalibration(this.quantization, this.registry);
+    this.#scales = new WeightScales(model, this.quantization, this.registry);
   }
 
-  /** XᵀX of the input of each target, summed over all batches. */
+  /** XᵀX of the input of each target, summed over all batches, and what the scales of activations need. */
   taps(module: Module): readonly Tap[] {
-    if (!(module instanceof Linear && this.schemes.has(module))) return [];
+    const activations = this.#activations?.taps(module) ?? [];
+    if (!this.quantization.schemes.get(module)?.weights) return activations;
     const tap: Tap = { module, reduce: secondMoment };
     this.#taps.set(module, tap);
-    return [tap];
+    return [...activations, tap];
   }
 
   async compress(stage: CompressionStage): Promise<void> {
-    const bySharedInput = new Map<Statistic, Target[]>();
-    for (const [path, module, args] of targetsIn(stage, this.schemes)) {
+    this.#activations?.store(stage);
+    const bySharedInput = new Map<Statistic, WeightTarget[]>();
+    for (const { path, module, args } of targetsIn(stage, this.quantization)) {
       const tap = this.#taps.get(module);
       const seen = tap && stage.statistic(tap);
       if (!seen)
@@ -83,24 +92,27 @@ export class GPTQModifier implements Modifier {
     for (const [seen, targets] of bySharedInput) await this.#quantizeTogether(stage, targets, seen);
   }
 
-  finalize({ warn }: ModifierContext): void {
-    if (this.#roundedToNearest.length === 0) return;
-    const [count, total] = [this.#roundedToNearest.length, this.schemes.size];
+  finalize({ warn, reports }: FinalizeContext): void {
+    const rounded = reports.flatMap(({ module, fallback }) => (fallback === ROUNDED_TO_NEAREST ? [module] : []));
+    if (rounded.length === 0) return;
+    const [count, total] = [rounded.length, this.quantization.schemes.size];
     warn(
-      `the Hessian could not be factorised for ${count} of ${total} modules, which were rounded to nearest instead: ` +
-        `${this.#roundedToNearest.slice(0, 10).join(", ")}${count > 10 ? ", …" : ""}. ` +
+      `the Hessian could not be factorised for ${count} of ${total} modules, which were ${ROUNDED_TO_NEAREST} instead: ` +
+        `${rounded.slice(0, 10).join(", ")}${count > 10 ? ", …" : ""}. ` +
         "Raise dampening_frac, or use more or shuffled samples.",
     );
   }
 
   /** Targets that read the same value have one Hessian, which is factorised once. */
-  async #quantizeTogether(stage: CompressionStage, targets: readonly Target[], seen: Statistic): Promise<void> {
+  async #quantizeTogether(stage: CompressionStage, targets: readonly WeightTarget[], seen: Statistic): Promise<void> {
     const start = performance.now();
     const [{ path, args: first }] = targets;
     const { dampeningFrac = 0.01 } = this.options;
     const hessian = prepareHessian(seen, { dampeningFrac, byImportance: first.actorder !== null }, path);
     const weights = await Promise.all(targets.map(({ module }) => stage.weight(module)));
-    const qparams = targets.map((target, index) => observeWeight(weights[index], target.args, target.path));
+    const importance = diagonal(seen.value);
+    const scales = this.#scales as WeightScales;
+    const qparams = await Promise.all(targets.map((target) => scales.find(stage, target, () => importance)));
     const problems = targets.map(({ args }, index) => columnProblem(weights[index], qparams[index], args, hessian));
     const unseen = hessian.dead.length === hessian.order.length;
     if (unseen) {
@@ -112,7 +124,6 @@ export class GPTQModifier implements Modifier {
     }
     const rounded = unseen ? undefined : await stage.kernels.roundColumns(hessian.values, problems);
     for (const [index, { path, module, args }] of targets.entries()) {
-      if (!rounded && !unseen) this.#roundedToNearest.push(path);
       const quantized: QuantizedWeight = rounded
         ? { ...qparams[index], codes: new Tensor("I8", module.weight.shape, rounded[index].codes), args }
         : quantizeWeight(
@@ -123,7 +134,8 @@ export class GPTQModifier implements Modifier {
           );
       stage.setQuantized(module, quantized);
       const seconds = (performance.now() - start) / 1000 / targets.length;
-      stage.report({ module: path, error: rounded?.[index].loss, seconds });
+      const outcome = rounded ? { error: rounded[index].loss } : { fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST };
+      stage.report({ module: path, seconds, ...outcome });
     }
   }
 
@@ -131,12 +143,29 @@ export class GPTQModifier implements Modifier {
   #resolve(): QuantizationScheme[] {
     return resolveSchemes(this.name, this.options).map((scheme) => {
       const { weights } = scheme;
+      if (weights && !(weights.type === "int" && COLUMN_STRATEGIES.includes(weights.strategy)))
+        throw unsupported(weights);
       return {
         ...scheme,
         weights: weights && { ...weights, actorder: resolveActorder(this.options.actorder, weights.actorder) },
       };
     });
   }
+}
+
+/** The diagonal of a square matrix. */
+function diagonal({ data, shape: [columns] }: Tensor<"F32">): Float32Array {
+  return Float32Array.from({ length: columns }, (_, i) => data[i * columns + i]);
+}
+
+/** Strategies whose scales do not depend on a column's neighbours in other rows. */
+const COLUMN_STRATEGIES: readonly Strategy[] = ["tensor", "channel", "group"];
+
+function unsupported({ type, strategy }: QuantizationArgs): RecipeError {
+  return new RecipeError(
+    `GPTQModifier: weights of type ${type} with strategy ${strategy}, expected type int with strategy ` +
+      `${COLUMN_STRATEGIES.join(", ")}. Use QuantizationModifier.`,
+  );
 }
 
 /** The modifier's order, or the scheme's, else static. @throws RecipeError if both are given and differ */

@@ -1,12 +1,12 @@
 import { CompressionError } from "../errors.ts";
+import { emptyLowerPanels, type LowerPanels } from "../kernels/lower-panels.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Statistic } from "./tap.ts";
 
-/** A Hessian made ready for GPTQ: scaled, columns in the order they are visited, dead ones neutral, damped. */
+/** A Hessian made ready for GPTQ: scaled, columns in the positions that are visited last to first, dead ones neutral, damped. */
 export interface PreparedHessian {
-  /** [columns, columns], symmetric. */
-  readonly values: Float64Array;
-  /** The column to visit at each step. */
+  readonly values: LowerPanels;
+  /** The column in each position. */
   readonly order: Int32Array;
   /** Columns whose input was always zero: their weights do not matter and become zero. */
   readonly dead: readonly number[];
@@ -39,24 +39,35 @@ export function prepareHessian(
     );
   }
   const dead = [...diagonal.keys()].filter((i) => diagonal[i] === 0);
-  const order = Int32Array.from(diagonal.keys());
-  if (byImportance) order.sort((a, b) => diagonal[b] - diagonal[a] || a - b);
+  const order = Int32Array.from(diagonal.keys()).reverse();
+  if (byImportance) order.sort((a, b) => diagonal[a] - diagonal[b] || b - a);
   for (const i of dead) diagonal[i] = 1;
   const damping = dampeningFrac * (diagonal.reduce((sum, entry) => sum + entry, 0) / columns);
   if (!Number.isFinite(damping)) {
     throw new CompressionError(`${path}: a damping of ${damping}, expected a finite one. Lower dampening_frac.`);
   }
-  const values = permute(value, order, 2 / sequences);
-  for (let i = 0; i < columns; i++) values[i * columns + i] = diagonal[order[i]] + damping;
-  return { values, order, dead };
+  for (let i = 0; i < columns; i++) diagonal[i] += damping;
+  return { values: permute(value, order, 2 / sequences, diagonal), order, dead };
 }
 
-/** scale · H[order, order]. */
-function permute({ data, shape: [columns] }: Tensor<"F32">, order: Int32Array, scale: number): Float64Array {
-  const result = new Float64Array(columns * columns);
-  for (let i = 0; i < columns; i++) {
-    const row = order[i] * columns;
-    for (let j = 0; j < columns; j++) result[i * columns + j] = scale * data[row + order[j]];
+/** The lower triangle of scale · H[order, order], its diagonal replaced by diagonal[order]. */
+function permute(
+  { data, shape: [columns] }: Tensor<"F32">,
+  order: Int32Array,
+  scale: number,
+  diagonal: Float64Array,
+): LowerPanels {
+  const result = emptyLowerPanels(columns);
+  for (const { start, matrix } of result.panels) {
+    const [rows, width] = matrix.shape;
+    const target = matrix.data;
+    for (let row = 0; row < rows; row++) {
+      const [source, place] = [order[start + row] * columns, row * width];
+      const count = Math.min(width, row);
+      for (let column = 0; column < count; column++)
+        target[place + column] = scale * data[source + order[start + column]];
+      if (row < width) target[place + row] = diagonal[order[start + row]];
+    }
   }
   return result;
 }

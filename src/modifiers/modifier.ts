@@ -3,7 +3,7 @@ import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import type { QuantizedWeight } from "../schemes/quantize.ts";
-import type { QuantizationScheme } from "../schemes/scheme.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Statistic, Tap } from "./tap.ts";
@@ -13,16 +13,20 @@ export interface ModuleReport {
   readonly module: string;
   /** Squared error of the module's output over the calibration data, per sequence, where the method knows it. */
   readonly error?: number;
+  /** What was done instead, where the method could not do what was asked for. */
+  readonly fallback?: string;
   readonly seconds: number;
 }
 
 /** Values that stand for those of some parameters. */
 export type ParameterChanges = ReadonlyMap<Parameter, Tensor<"F32">>;
 
-/** A module with what it is given in every calibration batch, to be run again. Its memory is free once it is forgotten. */
+/** A module with what it is given in every calibration batch, to be run again. */
 export interface Replay {
-  /** Mean squared difference of what the module gives with `changes` from what it gave when it was recorded; NaN if it ran on nothing. */
+  /** Mean squared difference of the module's output with `changes` from what it was when it was recorded; NaN of nothing. */
   error(changes: ParameterChanges): Promise<number>;
+  /** Forgets what is kept. */
+  close(): Promise<void>;
 }
 
 /** The modules of one subgraph, after calibration: what a modifier works on. */
@@ -45,10 +49,12 @@ export interface CompressionStage {
    * @throws CompressionError that begins with `where` if the subgraph then gives something else
    */
   setEquivalent(where: string, changes: ParameterChanges): Promise<void>;
-  /** Runs the subgraph up to a module, on all batches, and keeps what the module is given. */
+  /** Runs the subgraph up to a module, on all batches, and keeps what the module is given, within the budget of memory. */
   replay(module: Module): Promise<Replay>;
   /** Stores codes for a weight; what they decode to takes its place. With `propagate` false, later subgraphs do not see it. */
   setQuantized(module: Linear, quantized: QuantizedWeight, options?: { readonly propagate: boolean }): void;
+  /** Stores tensors beside a module's weight, by name below the module: the scales of its activations, such as `input_scale`. */
+  setTensors(module: Module, tensors: ReadonlyMap<string, Tensor>): void;
   report(report: ModuleReport): void;
   warn(message: string): void;
 }
@@ -69,7 +75,7 @@ export interface Modifier {
   /** Patterns of the modules that a partition must not cut, where the modifier wants its own. */
   readonly sequentialTargets?: readonly string[];
   /** What is quantized and how, known after initialize: the output is planned from it. */
-  readonly schemes?: ReadonlyMap<Linear, QuantizationScheme>;
+  readonly quantization?: ModelQuantization;
   /** Modules that are changed together and must lie in one subgraph, known after initialize. */
   readonly coupled?: readonly CoupledModules[];
   /** Resolves targets and checks everything that can be checked before any data is read. */
@@ -78,8 +84,11 @@ export interface Modifier {
   taps?(module: Module): readonly Tap[];
   /** Compresses the modules of one subgraph. */
   compress(stage: CompressionStage): Promise<void>;
-  /** Called once all subgraphs are done. */
-  finalize?(context: ModifierContext): void;
+  /**
+   * Called once all subgraphs are done. A run may be stopped and gone on with: what a modifier must know of earlier subgraphs
+   * by then is in its reports, not in fields of its own.
+   */
+  finalize?(context: FinalizeContext): void;
 }
 
 /** Modules that a modifier changes together, so that they must lie in one subgraph. */
@@ -94,4 +103,10 @@ export interface ModifierContext {
   warn(message: string): void;
   /** The modifiers that come after it in the recipe, not initialised yet. */
   readonly later?: readonly Modifier[];
+}
+
+/** What finalize works with. */
+export interface FinalizeContext extends ModifierContext {
+  /** All that the modifier has reported, in order, in this run and those that it goes on with. */
+  readonly reports: readonly ModuleReport[];
 }

@@ -1,78 +1,99 @@
 import { CompressionError } from "../errors.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
-import { resolveWeightObserver } from "../observers/registry.ts";
+import { type ObserverRegistry, observers, resolveWeightObserver } from "../observers/registry.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
-import { computeQParams, type QParams } from "../schemes/qparams.ts";
 import { quantizeWeight } from "../schemes/quantize.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
-import { rounder, toFloat32 } from "../tensor/convert.ts";
-import type { FloatDType } from "../tensor/dtype.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { ActivationCalibration } from "./activations.ts";
 import type { CompressionStage, Modifier, ModifierContext } from "./modifier.ts";
-import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
+import {
+  assignSchemes,
+  type QuantizationOptions,
+  resolveKvCacheScheme,
+  resolveSchemes,
+} from "./quantization-options.ts";
+import { columnEnergy, type Tap } from "./tap.ts";
+import { WeightScales, type WeightTarget } from "./weight-scales.ts";
 
-/** Rounds every weight to the nearest code, within the range that its observer finds. Needs no data. */
+/**
+ * Rounds every weight to the nearest code, within the range that its observer finds, and finds the scales of activations
+ * that are stored. Needs data only for these, and for observers that weigh errors by a column's input.
+ *
+ * As in the reference, calibration runs with weights and activations as they were.
+ */
 export class QuantizationModifier implements Modifier {
   readonly name = "QuantizationModifier";
-  readonly requiresCalibrationData = false;
-  schemes: ReadonlyMap<Linear, QuantizationScheme> = new Map();
+  readonly requiresCalibrationData: boolean;
+  quantization: ModelQuantization = { schemes: new Map(), kvCacheScheme: null };
+  readonly #energies = new Map<Linear, Tap>();
+  #activations?: ActivationCalibration;
+  #scales?: WeightScales;
 
-  constructor(readonly options: QuantizationOptions) {
-    resolveSchemes(this.name, options);
+  /** @param registry - observers that the options may name */
+  constructor(
+    readonly options: QuantizationOptions,
+    private readonly registry: ObserverRegistry = observers,
+  ) {
+    const schemes = resolveSchemes(this.name, options);
+    const kvCache = resolveKvCacheScheme(this.name, options);
+    this.requiresCalibrationData = kvCache !== null || schemes.some((scheme) => this.#needsData(scheme));
   }
 
   initialize(model: Module, context: ModifierContext): void {
-    this.schemes = assignSchemes(this.name, model, resolveSchemes(this.name, this.options), this.options, context);
+    const schemes = resolveSchemes(this.name, this.options);
+    this.quantization = assignSchemes(this.name, model, schemes, this.options, context, this.registry);
+    this.#activations = new ActivationCalibration(this.quantization, this.registry);
+    this.#scales = new WeightScales(model, this.quantization, this.registry);
+  }
+
+  taps(module: Module): readonly Tap[] {
+    const activations = this.#activations?.taps(module) ?? [];
+    const weights = module instanceof Linear ? this.quantization.schemes.get(module)?.weights : null;
+    if (!weights || !resolveWeightObserver(weights.observer, this.registry).observer.needsImportance)
+      return activations;
+    const energy: Tap = { module, reduce: columnEnergy };
+    this.#energies.set(module as Linear, energy);
+    return [...activations, energy];
   }
 
   /** As in the reference, later subgraphs are run with the weights as they were. */
   async compress(stage: CompressionStage): Promise<void> {
-    for (const [path, module, args] of targetsIn(stage, this.schemes)) {
+    this.#activations?.store(stage);
+    const targets = [...targetsIn(stage, this.quantization)];
+    const importance = new Map(targets.map(({ path, module }) => [module, this.#importanceOf(stage, path, module)]));
+    for (const target of targets) {
       const start = performance.now();
-      const weight = await stage.weight(module);
-      const quantized = quantizeWeight(weight, observeWeight(weight, args, path), args, path);
+      const { path, module, args } = target;
+      const qparams = await (this.#scales as WeightScales).find(stage, target, (linear) => importance.get(linear));
+      const quantized = quantizeWeight(await stage.weight(module), qparams, args, path);
       stage.setQuantized(module, quantized, { propagate: false });
       stage.report({ module: path, seconds: (performance.now() - start) / 1000 });
     }
   }
+
+  #needsData({ weights, inputActivations, outputActivations }: QuantizationScheme): boolean {
+    const stored = [inputActivations, outputActivations].some((args) => args && args.dynamic !== true);
+    return (
+      stored ||
+      (weights !== null && Boolean(resolveWeightObserver(weights.observer, this.registry).observer.needsImportance))
+    );
+  }
+
+  #importanceOf(stage: CompressionStage, path: string, module: Linear): Float32Array | undefined {
+    const tap = this.#energies.get(module);
+    if (!tap) return undefined;
+    const seen = stage.statistic(tap);
+    if (seen) return seen.value.data;
+    throw new CompressionError(`${path}: never run on the calibration data, expected some input. Add it to ignore.`);
+  }
 }
 
 /** The modules of a stage that have a scheme for their weights. */
-export function* targetsIn(
-  stage: CompressionStage,
-  schemes: ReadonlyMap<Linear, QuantizationScheme>,
-): Generator<[path: string, module: Linear, args: QuantizationArgs]> {
+export function* targetsIn(stage: CompressionStage, { schemes }: ModelQuantization): Generator<WeightTarget> {
   for (const [path, module] of stage.modules) {
-    const args = module instanceof Linear && schemes.get(module)?.weights;
-    if (args) yield [path, module as Linear, args];
+    const args: QuantizationArgs | null | undefined = module instanceof Linear ? schemes.get(module)?.weights : null;
+    if (args) yield { path, module: module as Linear, args };
   }
-}
-
-/**
- * Scale and zero point of a weight, from the range that the observer in `args` finds.
- *
- * @throws CompressionError naming the module if the weight holds NaN or infinity, or its codes could decode to infinity
- */
-export function observeWeight(weight: Tensor<FloatDType>, args: QuantizationArgs, path: string): QParams {
-  const bad = toFloat32(weight).data.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) {
-    const [row, column] = [Math.floor(bad / weight.shape[1]), bad % weight.shape[1]];
-    throw new CompressionError(
-      `${path}.weight: not finite at row ${row}, column ${column}, expected finite numbers. Repair the checkpoint.`,
-    );
-  }
-  const range = resolveWeightObserver(args.observer).observer.observe(weight, args, path);
-  const qparams = computeQParams(range, args, weight.dtype);
-  const [round, steps] = [rounder(weight.dtype), largestStep(args)];
-  if (toFloat32(qparams.scale).data.every((scale) => Number.isFinite(round(scale * steps)))) return qparams;
-  throw new CompressionError(
-    `${path}.weight: values so large that their codes decode to infinity in ${weight.dtype}, expected ones nearer to 0. Repair the checkpoint.`,
-  );
-}
-
-/** The largest distance of a code from its zero point; 1, for the scale alone, where codes are no integers. */
-function largestStep({ type, numBits, symmetric }: QuantizationArgs): number {
-  if (type !== "int") return 1;
-  return symmetric ? 2 ** (numBits - 1) : 2 ** numBits - 1;
 }

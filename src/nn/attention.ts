@@ -1,7 +1,7 @@
 import type { Node } from "../fx/node.ts";
-import { attention } from "../ops/attention.ts";
 import { mergeHeads, splitHeads } from "../ops/heads.ts";
 import { rotate } from "../ops/rotary.ts";
+import { Attend } from "./attend.ts";
 import { Module } from "./module.ts";
 import type { RMSNorm } from "./norm.ts";
 
@@ -17,15 +17,19 @@ export type Projected = readonly [q: Node, k: Node, v: Node];
 
 /** Masked self-attention between the projections that a family gives; several heads may share a key/value head (arXiv:2305.13245). */
 export abstract class SelfAttention<Config extends AttentionConfig = AttentionConfig> extends Module<Config> {
+  readonly attend = new Attend({
+    heads: this.config.num_attention_heads,
+    kvHeads: this.config.num_key_value_heads,
+    ...this.scores(),
+  });
+
   /** @param rotaryTable - the angles to rotate queries and keys by; none where positions are in the embeddings */
   forward(x: Node, mask: Node, rotaryTable?: Node): Node {
     const { num_attention_heads: heads, num_key_value_heads: kvHeads } = this.config;
     const [q, k, v] = this.project(x);
     const angles = rotaryTable && ([...rotaryTable] as [cos: Node, sin: Node]);
     const turned = (value: Node, heads: number) => (angles ? rotate(value, ...angles, { heads }) : value);
-    return this.projectOut(
-      attention(turned(q, heads), turned(k, kvHeads), v, mask, { heads, kvHeads, ...this.scores() }),
-    );
+    return this.projectOut(this.attend.call(turned(q, heads), turned(k, kvHeads), v, mask));
   }
 
   protected abstract project(x: Node): Projected;

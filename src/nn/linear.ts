@@ -8,6 +8,10 @@ import { Parameter } from "./parameter.ts";
 export class Linear extends Module<void> {
   weight: Parameter;
   readonly bias?: Parameter;
+  /** Simulates the rounding of a quantized input; set where a checkpoint asks for it. */
+  quantizeInput?: (x: Node) => Node;
+  /** Simulates the rounding of a quantized output; set where a checkpoint asks for it. */
+  quantizeOutput?: (y: Node) => Node;
 
   constructor(
     readonly inFeatures: number,
@@ -20,7 +24,9 @@ export class Linear extends Module<void> {
   }
 
   forward(x: Node): Node {
-    return this.bias ? linearBias(x, this.weight, this.bias) : linear(x, this.weight);
+    const input = this.quantizeInput?.(x) ?? x;
+    const output = this.bias ? linearBias(input, this.weight, this.bias) : linear(input, this.weight);
+    return this.quantizeOutput?.(output) ?? output;
   }
 }
 

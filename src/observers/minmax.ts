@@ -1,33 +1,56 @@
 import { CompressionError } from "../errors.ts";
+import type { QuantizationArgs } from "../schemes/arguments.ts";
+import type { Range } from "../schemes/qparams.ts";
 import { forEachRun, tilingOf } from "../schemes/tiling.ts";
 import { toFloat32 } from "../tensor/convert.ts";
+import type { FloatDType } from "../tensor/dtype.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
+import { combineAveraging, combineExtremes, combineLast } from "./combine.ts";
 import type { Observer } from "./observer.ts";
 
-/** The smallest and the largest element under each scale. */
+/** The smallest and the largest element under each scale of a weight; `where` names the module in errors. */
+export function minmaxRange(weight: Tensor<FloatDType>, args: QuantizationArgs, where: string): Range {
+  const tiling = tilingOf(args, weight.shape, where);
+  const { data } = toFloat32(weight);
+  const [min, max] = [
+    filled(tiling.scaleShape, Number.POSITIVE_INFINITY),
+    filled(tiling.scaleShape, Number.NEGATIVE_INFINITY),
+  ];
+  forEachRun(tiling, weight.shape, (start, end, index) => {
+    let [low, high] = [min.data[index], max.data[index]];
+    for (let i = start; i < end; i++) {
+      low = Math.min(low, data[i]); // Math.min hands NaN on, a comparison would not
+      high = Math.max(high, data[i]);
+    }
+    min.data[index] = low;
+    max.data[index] = high;
+  });
+  expectFinite(min, where);
+  expectFinite(max, where);
+  return { min, max };
+}
+
+/** The range of what is seen last. */
 export const memorylessMinmax: Observer = {
   name: "memoryless_minmax",
-  standsInFor: ["minmax", "static_minmax"],
-  observe(weight, args, where) {
-    const tiling = tilingOf(args, weight.shape, where);
-    const { data } = toFloat32(weight);
-    const [min, max] = [
-      filled(tiling.scaleShape, Number.POSITIVE_INFINITY),
-      filled(tiling.scaleShape, Number.NEGATIVE_INFINITY),
-    ];
-    forEachRun(tiling, weight.shape, (start, end, index) => {
-      let [low, high] = [min.data[index], max.data[index]];
-      for (let i = start; i < end; i++) {
-        low = Math.min(low, data[i]); // Math.min hands NaN on, a comparison would not
-        high = Math.max(high, data[i]);
-      }
-      min.data[index] = low;
-      max.data[index] = high;
-    });
-    expectFinite(min, where);
-    expectFinite(max, where);
-    return { min, max };
-  },
+  observe: minmaxRange,
+  combine: combineLast,
+};
+
+/** The range of all that is seen. */
+export const staticMinmax: Observer = {
+  name: "static_minmax",
+  forWeights: memorylessMinmax.name,
+  observe: minmaxRange,
+  combine: combineExtremes,
+};
+
+/** A moving average of ranges. */
+export const minmax: Observer = {
+  name: "minmax",
+  forWeights: memorylessMinmax.name,
+  observe: minmaxRange,
+  combine: combineAveraging,
 };
 
 function filled(shape: readonly number[], value: number): Tensor<"F32"> {

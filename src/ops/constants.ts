@@ -1,7 +1,18 @@
 import { Tensor } from "../tensor/tensor.ts";
 
 /** ONNX's numbers for element types (TensorProto.DataType). */
-export const ONNX_TYPE = { F32: 1, U8: 2, I8: 3, I32: 6, I64: 7, BOOL: 9, F16: 10, F64: 11, BF16: 16 } as const;
+export const ONNX_TYPE = {
+  F32: 1,
+  U8: 2,
+  I8: 3,
+  I32: 6,
+  I64: 7,
+  BOOL: 9,
+  F16: 10,
+  F64: 11,
+  BF16: 16,
+  F8_E4M3: 17,
+} as const;
 
 /** A constant list of integers, as shapes and axes are given in ONNX. */
 export function int64(...values: number[]): Tensor<"I64"> {

@@ -66,6 +66,23 @@ quant_stage:
     expect(options("actorder: null")).toStrictEqual({ scheme: "W4A16", actorder: null });
   });
 
+  test("what is quantized beside weights, and llm-compressor's own fields, are read", () => {
+    const text =
+      "QuantizationModifier: {scheme: FP8, kv_cache_scheme: {num_bits: 8, type: float}, input_observer: minmax, requires_calibration_data: true}";
+    expect(create(text)).toEqual([
+      {
+        QuantizationModifier: {
+          scheme: "FP8",
+          kvCacheScheme: { numBits: 8, type: "float" },
+          inputObserver: "minmax",
+        },
+      },
+    ]);
+    expect(create("QuantizationModifier: {scheme: FP8, observer: {input: minmax, output: mse}}")).toEqual([
+      { QuantizationModifier: { scheme: "FP8", inputObserver: "minmax", outputObserver: "mse" } },
+    ]);
+  });
+
   test("a scheme may give presets their targets, and observer is another spelling of weight_observer", () => {
     expect(create("QuantizationModifier: {scheme: {W8A16: [a], W4A16: b}, observer: {weights: minmax}}")).toEqual([
       { QuantizationModifier: { scheme: { W8A16: ["a"], W4A16: ["b"] }, weightObserver: "minmax" } },
@@ -120,13 +137,12 @@ describe("errors name line, column and field", () => {
     ["ignore: 3", "recipe:3:3: GPTQModifier.ignore: found 3, expected a list of names."],
     ["start: 0.5", "recipe:3:3: GPTQModifier.start: found 0.5, expected null. A schedule is for training."],
     [
-      "kv_cache_scheme: {num_bits: 8}",
-      "recipe:3:3: GPTQModifier.kv_cache_scheme: found { num_bits: 8 }, expected null. " +
-        "The cache of keys and values cannot be quantized yet.",
+      "kv_cache_scheme: {num_bits: 9}",
+      "recipe:3:3: GPTQModifier.kv_cache_scheme: num_bits 9, expected 1 to 8 for type int.",
     ],
     [
       "observer: {weights: a}\nweight_observer: b",
-      "recipe:3:3: GPTQModifier.observer: given with weight_observer, expected one of them.",
+      "recipe:3:3: GPTQModifier.observer: given with weight_observer, input_observer or output_observer, expected one spelling.",
     ],
     [
       "config_groups:\n  g:\n    targets: [Linear]\n    weights:\n      bits: 4",

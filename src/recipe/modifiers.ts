@@ -7,6 +7,7 @@ import type { Modifier } from "../modifiers/modifier.ts";
 import { QuantizationModifier } from "../modifiers/quantization.ts";
 import type { QuantizationOptions } from "../modifiers/quantization-options.ts";
 import { SmoothQuantModifier } from "../modifiers/smoothquant.ts";
+import type { ObserverRegistry } from "../observers/registry.ts";
 import { describeIssue, show } from "./issues.ts";
 import { type ModifierEntry, type ParseOptions, parseRecipe, type RecipeDocument } from "./parse.ts";
 import { awqSchema, gptqSchema, quantizationSchema, smoothQuantSchema } from "./schema.ts";
@@ -19,7 +20,8 @@ export type RecipeSource = string | RecipeDocument | Modifier | readonly Modifie
 export interface ModifierType<Options = unknown> {
   /** Parses the fields of a recipe to the options. */
   readonly schema: z.ZodType<Options>;
-  create(options: Options): Modifier | readonly Modifier[];
+  /** @param observers - the observers that the options may name */
+  create(options: Options, observers?: ObserverRegistry): Modifier | readonly Modifier[];
 }
 
 /** Modifiers by class name; pass `{ ...modifierTypes, MyModifier }` where one of your own should be found. */
@@ -28,12 +30,15 @@ export type ModifierRegistry = Readonly<Record<string, ModifierType>>;
 /** The modifiers that layerwise brings. */
 export const modifierTypes: ModifierRegistry = {
   AWQModifier: defineModifier(awqSchema, createAwq),
-  GPTQModifier: defineModifier(gptqSchema, (options) => new GPTQModifier(options)),
+  GPTQModifier: defineModifier(gptqSchema, (options, observers) => new GPTQModifier(options, observers)),
   LogarithmicEqualizationModifier: defineModifier(
     smoothQuantSchema,
     (options) => new LogarithmicEqualizationModifier(options),
   ),
-  QuantizationModifier: defineModifier(quantizationSchema, (options) => new QuantizationModifier(options)),
+  QuantizationModifier: defineModifier(
+    quantizationSchema,
+    (options, observers) => new QuantizationModifier(options, observers),
+  ),
   SmoothQuantModifier: defineModifier(smoothQuantSchema, (options) => new SmoothQuantModifier(options)),
 };
 
@@ -48,6 +53,8 @@ export function defineModifier<Options>(
 /** What {@link createModifiers} reads a recipe with. */
 export interface CreateModifiersOptions extends Omit<ParseOptions, "name"> {
   readonly registry?: ModifierRegistry;
+  /** Observers that the recipe may name; those of layerwise by default. */
+  readonly observers?: ObserverRegistry;
 }
 
 /**
@@ -60,16 +67,18 @@ export interface CreateModifiersOptions extends Omit<ParseOptions, "name"> {
  * ```
  */
 export function createModifiers(recipe: RecipeSource, options: CreateModifiersOptions = {}): Modifier[] {
-  const { registry = modifierTypes, ...rest } = options;
+  const { registry = modifierTypes, observers, ...rest } = options;
   if (typeof recipe === "string") {
     const { text, name } = readRecipeText(recipe);
     return createModifiers(parseRecipe(text, { ...rest, name }), options);
   }
   if (!("stages" in recipe)) return [recipe].flat();
-  return recipe.stages.flatMap(({ modifiers }) => modifiers.flatMap((entry) => createModifier(entry, registry)));
+  return recipe.stages.flatMap(({ modifiers }) =>
+    modifiers.flatMap((entry) => createModifier(entry, registry, observers)),
+  );
 }
 
-function createModifier(entry: ModifierEntry, registry: ModifierRegistry): Modifier[] {
+function createModifier(entry: ModifierEntry, registry: ModifierRegistry, observers?: ObserverRegistry): Modifier[] {
   const { className, fields } = entry;
   if (!Object.hasOwn(registry, className)) {
     const known = Object.keys(registry).join(", ");
@@ -79,7 +88,7 @@ function createModifier(entry: ModifierEntry, registry: ModifierRegistry): Modif
   const result = schema.safeParse(fields, { error: describeIssue, reportInput: true });
   if (!result.success) throw new RecipeError(result.error.issues.map((issue) => describe(issue, entry)).join("\n"));
   try {
-    const created = [create(result.data)].flat() as Modifier[];
+    const created = [create(result.data, observers)].flat() as Modifier[];
     for (const modifier of created) modifier.where = entry.locate();
     return created;
   } catch (cause) {
@@ -89,9 +98,12 @@ function createModifier(entry: ModifierEntry, registry: ModifierRegistry): Modif
 }
 
 /** Older recipes give AWQ the fields of the quantization that follows it: these become a modifier of their own. */
-function createAwq({ mappings, duoScaling, nGrid, ...quantization }: AWQOptions & QuantizationOptions): Modifier[] {
+function createAwq(
+  { mappings, duoScaling, nGrid, ...quantization }: AWQOptions & QuantizationOptions,
+  observers?: ObserverRegistry,
+): Modifier[] {
   const awq = new AWQModifier({ mappings, duoScaling, nGrid });
-  return Object.keys(quantization).length === 0 ? [awq] : [awq, new QuantizationModifier(quantization)];
+  return Object.keys(quantization).length === 0 ? [awq] : [awq, new QuantizationModifier(quantization, observers)];
 }
 
 function describe({ path, message }: z.core.$ZodIssue, entry: ModifierEntry): string {

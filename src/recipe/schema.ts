@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { closed, optional, unsupported } from "./fields.ts";
 import { show } from "./issues.ts";
-import { recipeSchemeSchema } from "./scheme.ts";
+import { recipeArgsSchema, recipeSchemeSchema } from "./scheme.ts";
 
 const names = z.union([z.array(z.string()), z.string().transform((name) => [name])], {
   error: ({ input }) => `${input === undefined ? "missing" : `found ${show(input)}`}, expected a list of names`,
@@ -14,7 +14,6 @@ const ignored = z
   .transform(() => undefined);
 
 const schedule = unsupported("A schedule is for training.");
-const activations = unsupported("Activations cannot be quantized yet.");
 
 /** Fields of llm-compressor's `Modifier`; `group` is a label. */
 const modifierFields = {
@@ -23,6 +22,8 @@ const modifierFields = {
   start: schedule,
   end: schedule,
   update: schedule,
+  // llm-compressor writes it into its own recipes; it follows from the other fields
+  requires_calibration_data: optional(z.boolean()).transform(() => undefined),
 };
 
 /** Fields of llm-compressor's `QuantizationMixin`. */
@@ -35,19 +36,32 @@ const quantizationFields = {
   config_groups: optional(z.record(z.string(), recipeSchemeSchema)),
   targets: names.optional(),
   ignore: names.optional(),
+  kv_cache_scheme: optional(recipeArgsSchema),
   weight_observer: optional(z.string()),
-  observer: optional(closed({ weights: optional(z.string()), input: activations, output: activations })),
-  input_observer: activations,
-  output_observer: activations,
-  kv_cache_scheme: unsupported("The cache of keys and values cannot be quantized yet."),
+  input_observer: optional(z.string()),
+  output_observer: optional(z.string()),
+  observer: optional(
+    closed({ weights: optional(z.string()), input: optional(z.string()), output: optional(z.string()) }),
+  ),
   bypass_divisibility_checks: unsupported("Add the modules to ignore.", false),
 };
 
-const bothObservers = { error: "given with weight_observer, expected one of them", path: ["observer"] };
+const bothObservers = {
+  error: "given with weight_observer, input_observer or output_observer, expected one spelling",
+  path: ["observer"],
+};
+
+/** `observer` is another spelling of the three fields that name one each. */
+interface ObserverFields {
+  readonly observer?: { readonly weights?: string; readonly input?: string; readonly output?: string };
+  readonly weightObserver?: string;
+  readonly inputObserver?: string;
+  readonly outputObserver?: string;
+}
 
 /** Fields of `QuantizationModifier`. */
 export const quantizationSchema = closed({ ...modifierFields, ...quantizationFields })
-  .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
+  .refine(spellsObserversOnce, bothObservers)
   .transform(mergeObservers);
 
 /** Fields of `GPTQModifier`; those of older releases are read where they change nothing. */
@@ -68,7 +82,7 @@ export const gptqSchema = closed({
     .transform((targets) => targets ?? undefined)
     .optional(),
 })
-  .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
+  .refine(spellsObserversOnce, bothObservers)
   .transform(mergeObservers);
 
 /** `[[balanced…], smoothed]`. */
@@ -87,21 +101,18 @@ export const smoothQuantSchema = closed({
   calibration_function: unsupported("Calibration data is the run's."),
 });
 
+/** Where AWQ looks, the trace shows: `activation_hook_target` is read and changes nothing. */
+const awqMapping = closed({
+  smooth_layer: z.string(),
+  balance_layers: names,
+  activation_hook_target: optional(z.string()).transform(() => undefined),
+});
+
 /** Fields of `AWQModifier`: its own, and those of the quantization that older recipes give it. */
 export const awqSchema = closed({
   ...modifierFields,
   ...quantizationFields,
-  mappings: optional(
-    z.array(
-      closed({
-        smooth_layer: z.string(),
-        balance_layers: names,
-        activation_hook_target: optional(z.string()),
-      }).transform(
-        ({ smoothLayer, balanceLayers }) => ({ smoothLayer, balanceLayers }), // the trace shows where to look
-      ),
-    ),
-  ),
+  mappings: optional(z.array(awqMapping)),
   duo_scaling: z
     .union([z.boolean(), z.literal("both")], {
       error: ({ input }) => `found ${show(input)}, expected true, false or "both"`,
@@ -110,13 +121,21 @@ export const awqSchema = closed({
   n_grid: z.int().min(4).optional(),
   offload_device: ignored,
 })
-  .refine(({ observer, weightObserver }) => !(observer && weightObserver), bothObservers)
+  .refine(spellsObserversOnce, bothObservers)
   .transform(mergeObservers);
 
-/** `observer: {weights: name}` is another spelling of `weight_observer: name`. */
-function mergeObservers<T extends { observer?: { weights?: string }; weightObserver?: string }>({
-  observer,
-  ...rest
-}: T): Omit<T, "observer"> {
-  return observer?.weights === undefined ? rest : { ...rest, weightObserver: observer.weights };
+function spellsObserversOnce({ observer, weightObserver, inputObserver, outputObserver }: ObserverFields): boolean {
+  return !observer || !(weightObserver ?? inputObserver ?? outputObserver);
+}
+
+/** Spells `observer` as the three fields. */
+function mergeObservers<T extends ObserverFields>({ observer, ...rest }: T): Omit<T, "observer"> {
+  if (!observer) return rest;
+  const { weights, input, output } = observer;
+  return {
+    ...rest,
+    ...(weights !== undefined && { weightObserver: weights }),
+    ...(input !== undefined && { inputObserver: input }),
+    ...(output !== undefined && { outputObserver: output }),
+  };
 }

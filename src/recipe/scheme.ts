@@ -7,7 +7,8 @@ import { closed, parseInner } from "./fields.ts";
 /** Values are checked by {@link argsSchema}. */
 const any = z.unknown().optional();
 
-const args: z.ZodType<Partial<QuantizationArgs>> = closed({
+/** Quantization arguments: checked as a whole, kept as far as they are given. */
+export const recipeArgsSchema: z.ZodType<Partial<QuantizationArgs>> = closed({
   num_bits: any,
   type: any,
   symmetric: any,
@@ -30,9 +31,9 @@ const schemeSchema = schemeSchemaWith(argsSchema);
 /** A value of `config_groups`: checked as a whole, kept as far as it is given. */
 export const recipeSchemeSchema: z.ZodType<PartialScheme> = closed({
   targets: any,
-  weights: args.nullish(),
-  input_activations: args.nullish(),
-  output_activations: args.nullish(),
+  weights: recipeArgsSchema.nullish(),
+  input_activations: recipeArgsSchema.nullish(),
+  output_activations: recipeArgsSchema.nullish(),
   format: any,
 }).transform((given, context) => {
   parseInner(schemeSchema, given, context);

@@ -29,6 +29,7 @@ function fieldsOf(options: object): Fields {
   if (Array.isArray(fields.mappings)) {
     fields.mappings = fields.mappings.map((mapping) => (isMapping(mapping) ? snakeCased(mapping) : mapping));
   }
+  if (isMapping(fields.kv_cache_scheme)) fields.kv_cache_scheme = snakeCased(fields.kv_cache_scheme);
   const groups = fields.config_groups as Readonly<Record<string, object>> | undefined;
   if (groups === undefined) return fields;
   const spelled = Object.entries(groups).map(([name, group]) => [name, schemeFields(group)]);

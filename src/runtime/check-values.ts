@@ -7,13 +7,15 @@ import type { Tensor } from "../tensor/tensor.ts";
 export type Value = Tensor | readonly Tensor[];
 
 /** Sizes of the dimensions that have a name. */
-type Sizes = ReadonlyMap<string, number>;
+export type Sizes = ReadonlyMap<string, number>;
 
 /**
  * Checks that there is a value of the right type for each placeholder, and no other; a dimension with a name has one size
  * in all of them.
+ *
+ * @returns these sizes
  */
-export function checkInputs(placeholders: readonly Node[], inputs: Readonly<Record<string, Value>>): void {
+export function checkInputs(placeholders: readonly Node[], inputs: Readonly<Record<string, Value>>): Sizes {
   const names = placeholders.map((node) => node.name);
   const surplus = Object.keys(inputs).filter((name) => !names.includes(name));
   if (surplus.length > 0) throw new ExecutionError(`inputs: ${surplus.join(", ")}, expected only ${names.join(", ")}.`);
@@ -27,6 +29,7 @@ export function checkInputs(placeholders: readonly Node[], inputs: Readonly<Reco
     }
     sizes = grown;
   }
+  return sizes;
 }
 
 /** Checks what an opaque function returned against the type that it declared. */

@@ -3,8 +3,9 @@ import { isOpaque } from "../fx/function.ts";
 import { type Graph, getitem } from "../fx/graph.ts";
 import type { Node } from "../fx/node.ts";
 import { isTuple } from "../fx/types.ts";
+import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { checkInputs, checkResult, type Value } from "./check-values.ts";
+import { checkInputs, checkResult, type Sizes, type Value } from "./check-values.ts";
 import { type LoweredModel, lowerNodes } from "./lower.ts";
 import { splitAtOpaque } from "./segments.ts";
 import type { Runtime, Session } from "./session.ts";
@@ -15,6 +16,9 @@ export type { Value } from "./check-values.ts";
 export interface ParameterValues {
   get(path: string): Promise<Tensor>;
 }
+
+/** Gives memory for the output called `name`: a tensor of this dtype and shape whose values do not matter, or nothing. */
+export type Allocate = (name: string, dtype: DType, shape: readonly number[]) => Tensor | undefined;
 
 /** Nodes that were lowered and compiled together. */
 interface CompiledPart {
@@ -67,18 +71,17 @@ export class Executable {
    * Runs the graph once.
    *
    * @param inputs - a value for each placeholder, by name
-   * @param targets - tensors that outputs of these names are written into, in place of new ones
+   * @param allocate - gives the tensor that an output is written into; a new one where it gives none
    * @returns the graph's outputs by name
    * @throws NodeError, or ExecutionError for inputs that are missing, unknown or of another type
    */
   async run(
     inputs: Readonly<Record<string, Value>>,
     parameters: ParameterValues,
-    targets: Readonly<Record<string, Tensor>> = {},
+    allocate: Allocate = () => undefined,
   ): Promise<Record<string, Value>> {
-    const writeInto = new Map(Object.entries(targets).map(([name, tensor]) => [this.graph.outputs.get(name), tensor]));
     const values = new Map<Node, readonly Tensor[]>();
-    checkInputs(this.graph.placeholders, inputs);
+    const targets = allocateOutputs(this.graph, checkInputs(this.graph.placeholders, inputs), allocate);
     for (const node of this.graph.placeholders) values.set(node, [inputs[node.name]].flat() as Tensor[]);
     await Promise.all(
       this.graph.nodes
@@ -86,7 +89,7 @@ export class Executable {
         .map(async (node) => values.set(node, [await parameters.get(node.targetName)])),
     );
     for (const { compiled, opaque } of this.parts) {
-      if (compiled) await runCompiled(compiled, values, writeInto);
+      if (compiled) await runCompiled(compiled, values, targets);
       for (const node of opaque) values.set(node, [await runOpaque(node, values)]);
     }
     const outputs = [...this.graph.outputs].map(([name, node]) => [name, toValue(node, values)] as const);
@@ -94,17 +97,29 @@ export class Executable {
   }
 }
 
+/** A tensor for each output of one tensor whose sizes follow from those of the inputs. */
+function allocateOutputs(graph: Graph, sizes: Sizes, allocate: Allocate): Map<Node, Tensor> {
+  const targets = new Map<Node, Tensor>();
+  for (const [name, node] of graph.outputs) {
+    if (isTuple(node.type) || typeof node.target === "string" || isOpaque(node.target)) continue;
+    const shape = node.type.shape.map((dim) => (typeof dim === "number" ? dim : sizes.get(dim)));
+    const target = shape.every((size) => size !== undefined) && allocate(name, node.type.dtype, shape);
+    if (target) targets.set(node, target);
+  }
+  return targets;
+}
+
 async function runCompiled(
   { lowered, session }: CompiledPart,
   values: Map<Node, readonly Tensor[]>,
-  writeInto: ReadonlyMap<Node | undefined, Tensor>,
+  allocated: ReadonlyMap<Node, Tensor>,
 ): Promise<void> {
   const feeds = new Map(
     lowered.inputs.map(({ node, index }, position) => [`i${position}`, tensorsOf(node, values)[index]]),
   );
   const targets = new Map<string, Tensor>();
   for (const [position, { node }] of lowered.outputs.entries()) {
-    const target = writeInto.get(node);
+    const target = allocated.get(node);
     if (target) targets.set(`o${position}`, target);
   }
   const results = await session.run(feeds, targets).catch((cause) => {

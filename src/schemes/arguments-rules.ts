@@ -1,4 +1,4 @@
-import type { QuantizationArgs, Strategy } from "./arguments.ts";
+import { isMicroscaling, type QuantizationArgs, type Strategy } from "./arguments.ts";
 
 /** One contradiction that quantization arguments must not hold; names are those of recipes and config.json. */
 interface ArgsRule {
@@ -8,6 +8,13 @@ interface ArgsRule {
 
 const GROUPED: readonly Strategy[] = ["group", "tensor_group"];
 const DYNAMIC: readonly Strategy[] = ["token", "tensor", "group", "tensor_group"];
+const SCALE_DTYPES: readonly string[] = [
+  "torch.float8_e4m3fn",
+  "torch.uint8",
+  "torch.float32",
+  "torch.bfloat16",
+  "torch.float16",
+];
 const hasGroups = ({ groupSize }: QuantizationArgs) => groupSize !== null && groupSize > 0;
 
 /** What arguments must fulfil beyond the type of each field. */
@@ -19,6 +26,18 @@ export const ARGS_RULES: readonly ArgsRule[] = [
   {
     broken: ({ type, numBits }) => type === "float" && numBits !== 4 && numBits !== 8,
     message: ({ numBits }) => `num_bits ${numBits}, expected 4 or 8 for type float`,
+  },
+  {
+    broken: ({ type, symmetric }) => type === "float" && !symmetric,
+    message: () => "symmetric false with type float, expected symmetric true: floats have no zero point",
+  },
+  {
+    broken: ({ scaleDtype }) => scaleDtype !== null && !SCALE_DTYPES.includes(scaleDtype),
+    message: ({ scaleDtype }) => `scale_dtype ${scaleDtype}, expected ${SCALE_DTYPES.join(", ")} or null`,
+  },
+  {
+    broken: (args) => args.scaleDtype === "torch.uint8" && !isMicroscaling(args),
+    message: () => "scale_dtype torch.uint8, expected it with type float, 4 or 8 bits and group_size 32",
   },
   {
     broken: (args) => GROUPED.includes(args.strategy) && !hasGroups(args),

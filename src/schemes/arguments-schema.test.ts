@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { integerRange, type QuantizationArgs } from "./arguments.ts";
+import type { QuantizationArgs } from "./arguments.ts";
 import { completeArgs } from "./arguments-schema.ts";
 
 test("arguments left out get the defaults of compressed-tensors", () => {
@@ -29,7 +29,6 @@ test.each<[Partial<QuantizationArgs>, string]>([
 
 test.each<[Partial<QuantizationArgs>, string | null]>([
   [{ symmetric: false }, "torch.int8"],
-  [{ symmetric: false, type: "float" }, "torch.float8_e4m3fn"],
   [{ symmetric: false, zpDtype: "int8" }, "torch.int8"],
   [{ zpDtype: "torch.int8" }, null],
 ])("the zero point of %o has dtype %s", (partial, zpDtype) => {
@@ -37,17 +36,29 @@ test.each<[Partial<QuantizationArgs>, string | null]>([
 });
 
 test("spellings of older files are read", () => {
-  const old = { strategy: "block", blockStructure: "128x64", actorder: false, scaleDtype: "uint8" } as unknown;
+  const old = { strategy: "block", blockStructure: "128x64", actorder: false, scaleDtype: "float16" } as unknown;
   expect(completeArgs(old as Partial<QuantizationArgs>)).toMatchObject({
     blockStructure: [128, 64],
     actorder: null,
-    scaleDtype: "torch.uint8",
+    scaleDtype: "torch.float16",
   });
 });
 
 test.each<[unknown, string]>([
   [{ numBits: 9 }, "args: num_bits 9, expected 1 to 8 for type int."],
   [{ numBits: 6, type: "float" }, "args: num_bits 6, expected 4 or 8 for type float."],
+  [
+    { symmetric: false, type: "float" },
+    "args: symmetric false with type float, expected symmetric true: floats have no zero point.",
+  ],
+  [
+    { groupSize: 32, scaleDtype: "int4" },
+    "args: scale_dtype torch.int4, expected torch.float8_e4m3fn, torch.uint8, torch.float32, torch.bfloat16, torch.float16 or null.",
+  ],
+  [
+    { groupSize: 64, type: "float", scaleDtype: "torch.uint8" },
+    "args: scale_dtype torch.uint8, expected it with type float, 4 or 8 bits and group_size 32.",
+  ],
   [{ strategy: "group" }, "args: group_size null, expected a positive one for strategy group."],
   [{ strategy: "channel", groupSize: 32 }, "args: strategy channel with group_size 32, expected strategy group."],
   [{ groupSize: 0 }, "args.group_size: expected a positive integer, or -1 for one scale a row."],
@@ -67,16 +78,5 @@ test.each<[unknown, string]>([
 ])("%o is refused", (partial, message) => {
   expect(() => completeArgs(partial as Partial<QuantizationArgs>, "args")).toThrow(
     expect.objectContaining({ name: "RecipeError", message }),
-  );
-});
-
-test("codes of b bits reach from −2^(b−1) to 2^(b−1) − 1", () => {
-  expect(integerRange(completeArgs({ numBits: 4 }))).toEqual({ min: -8, max: 7 });
-  expect(integerRange(completeArgs({ numBits: 1 }))).toEqual({ min: -1, max: 0 });
-});
-
-test("float arguments have no integer range", () => {
-  expect(() => integerRange(completeArgs({ type: "float" }))).toThrow(
-    "weights: type float is not supported yet, expected int.",
   );
 });

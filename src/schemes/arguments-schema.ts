@@ -68,7 +68,6 @@ function inferStrategy(groupSize: number | null): Strategy {
   return groupSize === -1 ? "channel" : "group";
 }
 
-function inferZpDType({ symmetric, zpDtype, type }: Pick<QuantizationArgs, "symmetric" | "zpDtype" | "type">) {
-  if (symmetric) return null;
-  return zpDtype ?? (type === "int" ? "torch.int8" : "torch.float8_e4m3fn");
+function inferZpDType({ symmetric, zpDtype }: Pick<QuantizationArgs, "symmetric" | "zpDtype">) {
+  return symmetric ? null : (zpDtype ?? "torch.int8");
 }

@@ -1,5 +1,3 @@
-import { RecipeError } from "../errors.ts";
-
 /** Which elements share one scale. */
 export type Strategy = (typeof STRATEGIES)[number];
 
@@ -32,9 +30,7 @@ export interface QuantizationArgs {
   readonly observerKwargs: Readonly<Record<string, unknown>>;
 }
 
-/** The smallest and the largest code of integer arguments: −2^(b−1) and 2^(b−1) − 1. */
-export function integerRange({ type, numBits }: QuantizationArgs): { min: number; max: number } {
-  if (type !== "int") throw new RecipeError(`weights: type ${type} is not supported yet, expected int.`);
-  const half = 2 ** (numBits - 1);
-  return { min: -half, max: half - 1 };
+/** Whether scales are powers of two, stored as their exponents (E8M0): the microscaling formats MXFP4 and MXFP8. */
+export function isMicroscaling({ type, groupSize, scaleDtype }: QuantizationArgs): boolean {
+  return type === "float" && groupSize === 32 && scaleDtype === "torch.uint8";
 }

@@ -1,6 +1,10 @@
 import { expect, test } from "vitest";
+import { goldenConfigs } from "../../test/compressed-tensors.ts";
+import { schemeToJson } from "../formats/config-keys.ts";
+import { inferFormat } from "../formats/infer-format.ts";
 import { completeArgs } from "./arguments-schema.ts";
-import { isPresetName, presetScheme } from "./presets.ts";
+import { isPresetName, presetNames, presetScheme } from "./presets.ts";
+import type { QuantizationScheme } from "./scheme.ts";
 
 test.each([2, 3, 4, 5, 6, 7, 8])(
   "W%iA16 has one symmetric scale for 128 columns, and no other arguments",
@@ -25,18 +29,43 @@ test("UNQUANTIZED quantizes nothing", () => {
   expect(presetScheme("UNQUANTIZED").weights).toBeNull();
 });
 
-const SUPPORTED = "UNQUANTIZED, W2A16, W3A16, W4A16, W4A16_ASYM, W5A16, W6A16, W7A16, W8A16";
-
-test("an unknown preset is an error that lists the presets", () => {
-  expect(() => presetScheme("W9A16")).toThrow(`scheme: preset "W9A16" is unknown, expected one of ${SUPPORTED}.`);
+test.each([
+  [
+    "W2A4",
+    { weights: { numBits: 2, groupSize: 128 }, inputActivations: { numBits: 4, strategy: "token", dynamic: true } },
+  ],
+  [
+    "W7A8",
+    { weights: { numBits: 7, groupSize: 128 }, inputActivations: { numBits: 8, strategy: "token", dynamic: true } },
+  ],
+] as const)("%s rounds inputs token by token", (name, { weights, inputActivations }) => {
+  expect(presetScheme(name)).toMatchObject({
+    weights: completeArgs(weights),
+    inputActivations: completeArgs(inputActivations),
+  });
 });
 
-test("a preset of another format is an error that says so", () => {
-  expect(() => presetScheme("fp8_dynamic")).toThrow(
-    `scheme: preset "fp8_dynamic" is not supported yet, expected one of ${SUPPORTED}.`,
+test("the presets are those of the reference", () => {
+  const golden = Object.keys(goldenConfigs).filter((name) => isPresetName(name));
+  expect(golden).toEqual(expect.arrayContaining(["W8A8", "FP8_BLOCK", "NVFP4", "MXFP8"]));
+  for (const name of golden) {
+    const [group] = Object.values(goldenConfigs[name].quantization_config.config_groups);
+    const written = schemeToJson({ ...observed(presetScheme(name)), format: inferFormat(presetScheme(name)) });
+    expect(written, name).toEqual(group);
+  }
+});
+
+test("an unknown preset is an error that lists the presets", () => {
+  expect(() => presetScheme("W9A16")).toThrow(
+    `scheme: preset "W9A16" is unknown, expected one of ${presetNames.join(", ")}.`,
   );
 });
 
 test("preset names are told from other strings", () => {
   expect(["w4a16", "NVFP4", "toString", "Linear"].map(isPresetName)).toEqual([true, true, false, false]);
 });
+
+/** With the observers that a modifier fills in. */
+function observed(scheme: QuantizationScheme): QuantizationScheme {
+  return { ...scheme, weights: scheme.weights && { ...scheme.weights, observer: "memoryless_minmax" } };
+}

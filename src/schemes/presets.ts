@@ -4,41 +4,68 @@ import { completeScheme, type PartialScheme, type QuantizationScheme } from "./s
 
 type Preset = Omit<PartialScheme, "targets">;
 
-/** Weights alone, in integers with one scale for every 128 columns of a row. */
-const weightOnly = (numBits: number, rest: Partial<QuantizationArgs> = {}): Preset => ({
-  weights: { numBits, groupSize: 128, ...rest },
+type Args = Partial<QuantizationArgs>;
+
+/** A scale for every token, found when it is there. */
+const perToken = (rest: Args): Args => ({ strategy: "token", dynamic: true, ...rest });
+
+/** Weights in integers with one scale for every 128 columns of a row, inputs as they are. */
+const weightOnly = (numBits: number, rest: Args = {}): Preset => ({ weights: { numBits, groupSize: 128, ...rest } });
+
+/** Weights as in {@link weightOnly}, inputs in integers with one scale a token. */
+const integers = (numBits: number, inputBits: number): Preset => ({
+  ...weightOnly(numBits),
+  inputActivations: perToken({ numBits: inputBits }),
 });
+
+/** Integers of 8 bits, the weights' with one scale a row. */
+const int8: Preset = { weights: { strategy: "channel" }, inputActivations: perToken({}) };
+
+const float8: Args = { type: "float", numBits: 8 };
+const nvfp4: Args = {
+  type: "float",
+  numBits: 4,
+  strategy: "tensor_group",
+  groupSize: 16,
+  scaleDtype: "torch.float8_e4m3fn",
+};
+const microscaled = (numBits: number): Args => ({ type: "float", numBits, groupSize: 32, scaleDtype: "torch.uint8" });
 
 const PRESETS: Readonly<Record<string, Preset>> = {
   UNQUANTIZED: {},
-  W2A16: weightOnly(2),
-  W3A16: weightOnly(3),
-  W4A16: weightOnly(4),
   W4A16_ASYM: weightOnly(4, { symmetric: false }),
-  W5A16: weightOnly(5),
-  W6A16: weightOnly(6),
-  W7A16: weightOnly(7),
-  W8A16: weightOnly(8),
+  W8A8: int8,
+  INT8: int8,
+  W4AFP8: { ...weightOnly(4), inputActivations: perToken(float8) },
+  FP8: { weights: float8, inputActivations: { ...float8, observer: "static_minmax" } },
+  FP8_DYNAMIC: { weights: { ...float8, strategy: "channel" }, inputActivations: perToken(float8) },
+  FP8_BLOCK: {
+    weights: { ...float8, strategy: "block", blockStructure: [128, 128] },
+    inputActivations: { ...float8, groupSize: 128, dynamic: true },
+  },
+  NVFP4A16: { weights: nvfp4 },
+  NVFP4: { weights: nvfp4, inputActivations: { ...nvfp4, dynamic: "local", observer: "static_minmax" } },
+  MXFP4A16: { weights: microscaled(4) },
+  MXFP4: { weights: microscaled(4), inputActivations: { ...microscaled(4), dynamic: true } },
+  MXFP8A16: { weights: microscaled(8) },
+  MXFP8: { weights: microscaled(8), inputActivations: { ...microscaled(8), dynamic: true } },
+  ...Object.fromEntries([2, 3, 4].map((bits) => [`W${bits}A4`, integers(bits, 4)])),
+  ...Object.fromEntries([2, 3, 4, 5, 6, 7].map((bits) => [`W${bits}A8`, integers(bits, 8)])),
+  ...Object.fromEntries([2, 3, 4, 5, 6, 7, 8].map((bits) => [`W${bits}A16`, weightOnly(bits)])),
 };
-
-/** Presets of compressed-tensors that need a format which cannot be written yet. */
-const PLANNED: ReadonlySet<string> = new Set(
-  `W2A4 W3A4 W4A4 W2A8 W3A8 W4A8 W5A8 W6A8 W7A8 W8A8 INT8 W4AFP8 FP8 FP8_DYNAMIC FP8_BLOCK
-   NVFP4A16 NVFP4 MXFP4A16 MXFP4 MXFP8A16 MXFP8`.split(/\s+/),
-);
 
 /** The names that {@link presetScheme} accepts. */
 export const presetNames: readonly string[] = Object.keys(PRESETS);
 
-/** Whether compressed-tensors has a preset of this name, be it supported here or not. */
+/** Whether compressed-tensors has a preset of this name. */
 export function isPresetName(name: string): boolean {
-  return Object.hasOwn(PRESETS, name.toUpperCase()) || PLANNED.has(name.toUpperCase());
+  return Object.hasOwn(PRESETS, name.toUpperCase());
 }
 
 /**
  * The scheme that `name` (in upper or lower case) stands for, on `targets`.
  *
- * @throws RecipeError if there is no such preset, or it is not supported yet.
+ * @throws RecipeError if there is no such preset.
  * @example
  * ```ts
  * presetScheme("W4A16").weights?.numBits; // 4
@@ -47,6 +74,5 @@ export function isPresetName(name: string): boolean {
 export function presetScheme(name: string, targets: readonly string[] = ["Linear"]): QuantizationScheme {
   const key = name.toUpperCase();
   if (Object.hasOwn(PRESETS, key)) return completeScheme({ ...PRESETS[key], targets });
-  const found = PLANNED.has(key) ? "is not supported yet" : "is unknown";
-  throw new RecipeError(`scheme: preset "${name}" ${found}, expected one of ${presetNames.join(", ")}.`);
+  throw new RecipeError(`scheme: preset "${name}" is unknown, expected one of ${presetNames.join(", ")}.`);
 }

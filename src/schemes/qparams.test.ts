@@ -3,23 +3,42 @@ import { goldenTables } from "../../test/compressed-tensors.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import type { QuantizationArgs } from "./arguments.ts";
 import { completeArgs } from "./arguments-schema.ts";
-import { computeQParams } from "./qparams.ts";
+import { computeQParams, globalScaleOf } from "./qparams.ts";
 
 const DTYPES = { float32: "F32", bfloat16: "BF16", float16: "F16" } as const satisfies Record<string, FloatDType>;
 
 const goldens = goldenTables.qparams.map(({ args, dtype, ...golden }) => {
   const kind = args.symmetric === false ? "asymmetric" : "symmetric";
-  return { title: `${args.num_bits} bits, ${kind}, ${dtype}`, args, dtype: DTYPES[dtype], ...golden };
+  const type = args.scale_dtype ? "microscaled float" : (args.type ?? "int");
+  return { title: `${type} of ${args.num_bits} bits, ${kind}, ${dtype}`, args, dtype: DTYPES[dtype], ...golden };
 });
 
 test.each(goldens)("scales and zero points equal the reference's: $title", ({ args, dtype, min, max, ...golden }) => {
-  const complete = completeArgs({ numBits: args.num_bits, strategy: "channel", symmetric: args.symmetric });
+  const complete = completeArgs({
+    numBits: args.num_bits,
+    type: (args.type ?? "int") as QuantizationArgs["type"],
+    strategy: args.strategy as QuantizationArgs["strategy"],
+    symmetric: args.symmetric,
+    groupSize: args.group_size as number | undefined,
+    scaleDtype: args.scale_dtype as string | undefined,
+  });
   const { scale, zeroPoint } = computeQParams({ min: fromBits(min), max: fromBits(max) }, complete, dtype);
   expect(scale.dtype).toBe(dtype);
   expect(toFloat32(scale).data).toEqual(fromBits(golden.scale).data);
   if (complete.symmetric) expect(zeroPoint).toBeUndefined();
   else expect(Array.from(zeroPoint?.data ?? [])).toEqual(golden.zero_point);
+});
+
+test("global scales equal the reference's, and are 1 where there is nothing to scale", () => {
+  const { amax, global_scale } = goldenTables.nvfp4_global_scale;
+  const found = [...fromBits(amax).data].map((value) => globalScaleOf(value, "F32").data[0]);
+  expect(found).toEqual([...fromBits(global_scale).data]);
+});
+
+test("a global scale in BF16 has the precision of BF16", () => {
+  expect(globalScaleOf(3.59375, "BF16").data[0]).toBe(744);
 });
 
 test("a scale of zero becomes the smallest step of its dtype", () => {

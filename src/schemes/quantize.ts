@@ -1,21 +1,18 @@
 import { ShapeError } from "../errors.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
-import type { FloatDType } from "../tensor/dtype.ts";
-import { roundHalfToEven } from "../tensor/rounding.ts";
+import type { DataOf, FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { integerRange, type QuantizationArgs } from "./arguments.ts";
+import type { QuantizationArgs } from "./arguments.ts";
+import { type CodeDType, type CodeType, codeTypeOf } from "./code-type.ts";
 import type { QParams } from "./qparams.ts";
-import { forEachRun, type Tiling, tilingOf } from "./tiling.ts";
+import { forEachRun, tilingOf } from "./tiling.ts";
 
-/** A weight as integer codes: element ≈ (code − zeroPoint) · scale. */
+/** A weight as codes: element ≈ (number of the code − zeroPoint) · scale / globalScale. */
 export interface QuantizedWeight extends QParams {
-  /** One signed code for each element, whatever the bits; shape [out, in]. */
-  readonly codes: Tensor<"I8">;
+  /** One code for each element, whatever the bits; shape [out, in]. */
+  readonly codes: Tensor<CodeDType>;
   readonly args: QuantizationArgs;
 }
-
-/** Works on elements `start` to `end` (excluded), which share one scale and zero point. */
-type RunKernel = (start: number, end: number, scale: number, zeroPoint: number) => void;
 
 /**
  * Rounds each element to the nearest code: clamp(x / scale + zeroPoint), half to even, each operation rounded to the
@@ -27,59 +24,98 @@ export function quantizeWeight(
   args: QuantizationArgs,
   where = "weight",
 ): QuantizedWeight {
-  const tiling = tilingOf(args, weight.shape, where);
-  const codes = Tensor.zeros("I8", weight.shape);
-  const dtype = weight.dtype === qparams.scale.dtype ? weight.dtype : "F32";
-  forEachScaledRun(tiling, weight.shape, qparams, where, quantizer(toFloat32(weight).data, codes.data, args, dtype));
+  const codes = Tensor.zeros(codeTypeOf(args).dtype, weight.shape);
+  const values = toFloat32(weight).data;
+  const runs = new RunRounding(args, arithmeticOf(weight.dtype, qparams));
+  forEachScaledRun(args, weight.shape, qparams, where, (start, end, scale, zeroPoint) => {
+    runs.encode(values.subarray(start, end), scale, zeroPoint, codes.data.subarray(start, end) as DataOf<CodeDType>);
+  });
   return { ...qparams, codes, args };
 }
 
-/** The weight that the codes stand for, each operation rounded to the scale's dtype. */
+/** The weight that the codes stand for, each operation rounded to the scale's dtype (to F32 with a global scale). */
 export function dequantizeWeight(quantized: QuantizedWeight, where = "weight"): Tensor<"F32"> {
   const { codes, args, scale } = quantized;
   const weight = Tensor.zeros("F32", codes.shape);
-  const tiling = tilingOf(args, codes.shape, where);
-  forEachScaledRun(tiling, codes.shape, quantized, where, dequantizer(codes.data, weight.data, scale.dtype));
+  const runs = new RunRounding(args, arithmeticOf(scale.dtype, quantized));
+  forEachScaledRun(args, codes.shape, quantized, where, (start, end, scale, zeroPoint) => {
+    runs.decode(
+      codes.data.subarray(start, end) as DataOf<CodeDType>,
+      scale,
+      zeroPoint,
+      weight.data.subarray(start, end),
+    );
+  });
   return weight;
 }
 
-function forEachScaledRun(
-  tiling: Tiling,
+/**
+ * Calls `visit` for every run of neighbouring elements, `start` to `end` (excluded), with the scale and zero point that they
+ * share, in which a global scale is contained.
+ */
+export function forEachScaledRun(
+  args: QuantizationArgs,
   shape: readonly number[],
-  { scale, zeroPoint }: QParams,
+  { scale, zeroPoint, globalScale }: QParams,
   where: string,
-  kernel: RunKernel,
+  visit: (start: number, end: number, scale: number, zeroPoint: number, index: number) => void,
 ): void {
+  const tiling = tilingOf(args, shape, where);
   for (const tensor of zeroPoint ? [scale, zeroPoint] : [scale]) expectShape(tensor, tiling.scaleShape, where);
-  const scales = toFloat32(scale).data;
+  const stored = toFloat32(scale).data;
+  const scales = globalScale ? stored.map((local) => local / globalScale.data[0]) : stored;
   const zeroPoints = zeroPoint?.data ?? new Int8Array(scales.length);
-  forEachRun(tiling, shape, (start, end, index) => kernel(start, end, scales[index], zeroPoints[index]));
+  forEachRun(tiling, shape, (start, end, index) => visit(start, end, scales[index], zeroPoints[index], index));
 }
 
-function quantizer(weight: Float32Array, codes: Int8Array, args: QuantizationArgs, dtype: FloatDType): RunKernel {
-  const { min, max } = integerRange(args);
-  if (dtype === "F32") {
-    // Math.fround by name: the compiler turns it into float32 arithmetic, which it cannot for a rounder passed in.
-    return (start, end, scale, zeroPoint) => {
-      for (let i = start; i < end; i++) {
-        const value = Math.fround(Math.fround(weight[i] / scale) + zeroPoint);
-        codes[i] = roundHalfToEven(Math.min(Math.max(value, min), max));
-      }
-    };
+/** The dtype that a weight of this dtype is divided in: F32 where a scale is of another dtype. */
+export function arithmeticOf(dtype: FloatDType, { scale, globalScale }: QParams): FloatDType {
+  return dtype === scale.dtype && !globalScale ? dtype : "F32";
+}
+
+/** Rounds runs of elements that share a scale: plain loops over typed arrays, whatever the codes are. */
+export class RunRounding {
+  readonly #type: CodeType;
+  readonly #divide: Divide;
+  readonly #round: (value: number) => number;
+  #scaled = new Float32Array(0);
+
+  /** @param dtype - each operation is rounded to it */
+  constructor(args: QuantizationArgs, dtype: FloatDType) {
+    this.#type = codeTypeOf(args);
+    this.#divide = dtype === "F32" ? divideRun : divideRunIn(dtype);
+    this.#round = rounder(dtype);
   }
-  const rd = rounder(dtype);
-  return (start, end, scale, zeroPoint) => {
-    for (let i = start; i < end; i++) {
-      const value = rd(rd(weight[i] / scale) + zeroPoint);
-      codes[i] = roundHalfToEven(Math.min(Math.max(value, min), max));
-    }
-  };
+
+  /** clamp(x / scale + zeroPoint), half to even, as codes. */
+  encode(x: Float32Array, scale: number, zeroPoint: number, codes: DataOf<CodeDType>): void {
+    if (this.#scaled.length < x.length) this.#scaled = new Float32Array(x.length);
+    const scaled = this.#scaled.subarray(0, x.length);
+    const { min, max, encode } = this.#type;
+    this.#divide(x, scale, zeroPoint, scaled);
+    for (let i = 0; i < scaled.length; i++) scaled[i] = Math.min(Math.max(scaled[i], min), max);
+    encode(scaled, codes);
+  }
+
+  /** (number of the code − zeroPoint) · scale; the difference is exact. */
+  decode(codes: DataOf<CodeDType>, scale: number, zeroPoint: number, x: Float32Array): void {
+    const [{ values }, rd] = [this.#type, this.#round];
+    for (let i = 0; i < x.length; i++) x[i] = rd((values[codes[i] & 0xff] - zeroPoint) * scale);
+  }
 }
 
-function dequantizer(codes: Int8Array, weight: Float32Array, dtype: FloatDType): RunKernel {
+/** x / scale + zeroPoint. */
+type Divide = (x: Float32Array, scale: number, zeroPoint: number, scaled: Float32Array) => void;
+
+const divideRun: Divide = (x, scale, zeroPoint, scaled) => {
+  // Math.fround by name: the compiler turns it into float32 arithmetic, which it cannot for a rounder passed in.
+  for (let i = 0; i < scaled.length; i++) scaled[i] = Math.fround(x[i] / scale) + zeroPoint;
+};
+
+function divideRunIn(dtype: FloatDType): Divide {
   const rd = rounder(dtype);
-  return (start, end, scale, zeroPoint) => {
-    for (let i = start; i < end; i++) weight[i] = rd((codes[i] - zeroPoint) * scale); // the difference is exact
+  return (x, scale, zeroPoint, scaled) => {
+    for (let i = 0; i < scaled.length; i++) scaled[i] = rd(rd(x[i] / scale) + zeroPoint);
   };
 }
 

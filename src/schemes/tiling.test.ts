@@ -6,6 +6,8 @@ test("scales have the shapes that compressed-tensors stores", () => {
   expect(scaleShape(completeArgs({ strategy: "tensor" }), [6, 8])).toEqual([1]);
   expect(scaleShape(completeArgs({ strategy: "channel" }), [6, 8])).toEqual([6, 1]);
   expect(scaleShape(completeArgs({ groupSize: 4 }), [6, 8])).toEqual([6, 2]);
+  expect(scaleShape(completeArgs({ strategy: "tensor_group", groupSize: 4 }), [6, 8])).toEqual([6, 2]);
+  expect(scaleShape(completeArgs({ strategy: "block", blockStructure: [4, 4] }), [6, 8])).toEqual([2, 2]);
 });
 
 test.each([
@@ -36,7 +38,7 @@ test("a weight narrower than one group is the same error", () => {
 
 test("a strategy that is not one for weights is an error", () => {
   expect(() => tilingOf(completeArgs({ strategy: "token", dynamic: true }), [8, 64], "lm_head")).toThrow(
-    "lm_head: strategy token is not supported for weights, expected one of tensor, channel, group.",
+    "lm_head: strategy token is not supported for weights, expected one of tensor, channel, group, tensor_group, block.",
   );
 });
 

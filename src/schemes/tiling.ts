@@ -17,12 +17,19 @@ type Tile = (args: QuantizationArgs, shape: MatrixShape, where: string) => Tilin
 const TILES: Partial<Record<Strategy, Tile>> = {
   tensor: (_, [rows, columns]) => ({ rows, columns, scaleShape: [1] }),
   channel: (_, [rows, columns]) => ({ rows: 1, columns, scaleShape: [rows, 1] }),
-  group: ({ groupSize }, [rows, columns], where) => {
-    const size = groupSize as number; // positive wherever the strategy is group
-    if (columns % size !== 0) throw new RecipeError(`${where}: ${indivisible(columns, size)}`);
-    return { rows: 1, columns: size, scaleShape: [rows, columns / size] };
+  group: tileGroups,
+  tensor_group: tileGroups,
+  block: ({ blockStructure }, [rows, columns]) => {
+    const [height, width] = blockStructure as readonly [number, number]; // there wherever the strategy is block
+    return { rows: height, columns: width, scaleShape: [Math.ceil(rows / height), Math.ceil(columns / width)] };
   },
 };
+
+function tileGroups({ groupSize }: QuantizationArgs, [rows, columns]: MatrixShape, where: string): Tiling {
+  const size = groupSize as number; // positive wherever the strategy has groups
+  if (columns % size !== 0) throw new RecipeError(`${where}: ${indivisible(columns, size)}`);
+  return { rows: 1, columns: size, scaleShape: [rows, columns / size] };
+}
 
 /**
  * The tiles that share a scale in a weight of this shape; `where` names the module in errors.

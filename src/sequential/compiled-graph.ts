@@ -3,8 +3,7 @@ import type { GraphModule } from "../fx/graph-module.ts";
 import { inlineCalls, type Origins, type SelectOutputs } from "../fx/inline.ts";
 import type { Node } from "../fx/node.ts";
 import { numberLines } from "../fx/print.ts";
-import { Executable, NodeError, type Value } from "../runtime/executable.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { type Allocate, Executable, NodeError, type Value } from "../runtime/executable.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 
 /** A coarse graph whose calls were traced through, lowered and compiled; it fails with the coarse graph's code. */
@@ -34,10 +33,10 @@ export class CompiledGraph {
   async run(
     inputs: Readonly<Record<string, Value>>,
     { weights }: DispatchedModel,
-    targets?: Readonly<Record<string, Tensor>>,
+    allocate?: Allocate,
   ): Promise<Record<string, Value>> {
     try {
-      return await this.executable.run(inputs, weights, targets);
+      return await this.executable.run(inputs, weights, allocate);
     } catch (cause) {
       if (!(cause instanceof NodeError)) throw cause;
       throw this.#explain(cause);

@@ -9,8 +9,10 @@ import type { Module } from "../nn/module.ts";
  */
 export function checkCoverage(model: Module, modifiers: readonly Modifier[], called: ReadonlySet<Module>): void {
   const paths = new Map(model.namedModules().map(([path, module]) => [module, path]));
-  for (const { name, schemes = [] } of modifiers) {
-    const missed = [...schemes].flatMap(([module]) => (called.has(module) ? [] : [paths.get(module)]));
+  for (const { name, quantization } of modifiers) {
+    const missed = [...(quantization?.schemes ?? [])].flatMap(([module]) =>
+      called.has(module) ? [] : [paths.get(module)],
+    );
     if (missed.length === 0) continue;
     throw new CompressionError(
       `${missed.join(", ")}: called by no subgraph, expected ${name} to see every module that it quantizes. ` +
@@ -22,24 +24,25 @@ export function checkCoverage(model: Module, modifiers: readonly Modifier[], cal
 /**
  * Checks that modules which a modifier changes together are called in one subgraph alone.
  *
- * @param calls - each module with the index of a subgraph that calls it
+ * @param called - the modules that each subgraph calls
  * @throws CompressionError naming the modules that are not
  */
 export function checkCoupled(
   model: Module,
   modifiers: readonly Modifier[],
-  calls: readonly (readonly [module: Module, subgraph: number])[],
+  called: readonly (readonly (readonly [path: string, module: Module])[])[],
 ): void {
   const coupled = modifiers.flatMap((modifier): readonly CoupledModules[] => modifier.coupled ?? []);
   if (coupled.length === 0) return;
-  const subgraphs = new Map<Module, Set<number>>();
-  for (const [module, index] of calls) subgraphs.set(module, (subgraphs.get(module) ?? new Set()).add(index));
+  const subgraphs = called.map((modules) => new Set(modules.map(([, module]) => module)));
   for (const { name, modules } of coupled) {
-    const found = new Set(modules.flatMap((module) => [...(subgraphs.get(module) ?? [])]));
-    if (found.size === 1 && modules.every((module) => subgraphs.has(module))) continue;
+    const found = subgraphs.filter((own) => modules.some((module) => own.has(module)));
+    if (found.length === 1 && modules.every((module) => found[0].has(module))) continue;
     const paths = new Map(model.namedModules().map(([path, module]) => [module, path]));
-    const uncalled = modules.filter((module) => !subgraphs.has(module)).map((module) => paths.get(module));
-    const what = uncalled.length > 0 ? `${uncalled.join(", ")} not called` : `called in ${found.size} subgraphs`;
+    const uncalled = modules
+      .filter((module) => !found.some((own) => own.has(module)))
+      .map((module) => paths.get(module));
+    const what = uncalled.length > 0 ? `${uncalled.join(", ")} not called` : `called in ${found.length} subgraphs`;
     throw new CompressionError(
       `${name}: ${what}, expected all of it in one. Take decoder layers as sequential targets, not in one pass.`,
     );

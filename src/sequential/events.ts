@@ -1,3 +1,4 @@
+import type { FinishedParts } from "../formats/finished-parts.ts";
 import type { ModuleReport } from "../modifiers/modifier.ts";
 
 /** What a run does with a subgraph. */
@@ -11,6 +12,8 @@ export type ProgressEvent =
   | { readonly type: "batch"; readonly batch: number; readonly batches: number }
   /** One module is compressed. */
   | ({ readonly type: "module" } & ModuleReport)
+  /** The run goes on where another was stopped: `subgraphs` are finished. What was told of them is told again after this. */
+  | { readonly type: "resumed"; readonly subgraphs: number }
   /** Something was done in another way than asked for, or deserves a look. */
   | { readonly type: "warning"; readonly message: string };
 
@@ -19,4 +22,13 @@ export interface RunControl {
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Stops the run between two batches. */
   readonly signal?: AbortSignal;
+}
+
+/** Tells what an earlier run told of the subgraphs that it finished. */
+export function tellFinished(finished: FinishedParts, modifiers: number, { onProgress }: RunControl): void {
+  if (finished.count === 0) return;
+  onProgress?.({ type: "resumed", subgraphs: finished.count });
+  for (let modifier = 0; modifier < modifiers; modifier++)
+    for (const report of finished.reports(modifier)) onProgress?.({ type: "module", ...report });
+  for (const message of finished.warnings) onProgress?.({ type: "warning", message });
 }

@@ -1,8 +1,8 @@
 import { concatenateRows } from "../tensor/concatenate.ts";
 import { type Batch, checkBatches } from "./intermediates.ts";
 
-/** Tokens in one run: enough for matrix products at full speed, few enough for small intermediates. */
-const TOKENS_PER_RUN = 2048;
+/** Tokens in one run: enough for matrix products at full speed, few enough for what a run computes to stay in the cache. */
+const TOKENS_PER_RUN = 1024;
 
 /**
  * Puts neighbouring batches of equal length together, so that one run does more work. Sums over all batches, and so what

@@ -7,11 +7,12 @@ import { secondMoment, type Tap } from "../modifiers/tap.ts";
 import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { silu } from "../ops/arithmetic.ts";
+import { createMatrixProducts } from "../runtime/matrix-products.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
 import { dispatchForSequential } from "./dispatch.ts";
-import { type Batch, IntermediatesCache } from "./intermediates.ts";
+import type { Batch } from "./intermediates.ts";
 import { packBatches } from "./pack-batches.ts";
 import { compressInOrder } from "./pipeline.ts";
 import { mergeSubgraphs, selfCheck } from "./self-check.ts";
@@ -65,7 +66,7 @@ async function compress(
   modifiers: Modifier[],
   batches: readonly Batch[],
 ): Promise<void> {
-  const kernels = await KernelPool.create({ threads: 1 });
+  const kernels = await KernelPool.create(await createMatrixProducts({ threads: 1 }), { threads: 1 });
   const dispatched = await dispatch(model);
   const subgraphs = traceSubgraphs(model, batches[0], targets);
   const options = { modifiers, kernels, savedDType: (): FloatDType => "F32", control: {} };
@@ -136,23 +137,6 @@ test("a module that is called in two subgraphs is compressed after the last, wit
   // Both calls see two tokens: 2 in each of four columns, then silu(2).
   const second = 2 / (1 + Math.exp(-2));
   expect(shared?.trace).toBeCloseTo(2 * 4 * (4 + second ** 2), 4);
-});
-
-test("intermediates are forgotten after their last reader, unknown names are errors", () => {
-  const cache = new IntermediatesCache([{ x: Tensor.zeros("F32", [2]) }]);
-  cache.update(0, { y: Tensor.zeros("F32", [3]) });
-  expect(cache.byteLength).toBe(20);
-  cache.delete(0, ["x"]);
-  expect(cache.names(0)).toEqual(["y"]);
-  expect(() => cache.fetch(0, ["x"])).toThrow("batch 0: no value x, expected one of: y.");
-  expect(() => cache.delete(0, ["x"])).toThrow("no value x");
-});
-
-test("batches with other keys than the first are refused, and named (D8)", () => {
-  const { input_ids } = batch;
-  expect(() => new IntermediatesCache([batch, { input_ids }])).toThrow(
-    "batch 1: input_ids, expected attention_mask, input_ids as in batch 0. Give every batch the same keys.",
-  );
 });
 
 test("neighbouring batches of equal length are run together, up to a number of tokens", () => {

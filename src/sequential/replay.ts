@@ -12,17 +12,19 @@ import { Executable, type ParameterValues, type Value } from "../runtime/executa
 import type { Tensor } from "../tensor/tensor.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
 import type { DispatchedModel } from "./dispatch.ts";
-import type { IntermediatesCache } from "./intermediates.ts";
+import { IntermediatesCache, type IntermediatesOptions } from "./intermediates.ts";
 import type { Subgraph } from "./subgraph.ts";
 import type { Weights } from "./weights.ts";
+
+/** Name under which the recorded output is given to be compared with. */
+const EXPECTED = "expected";
 
 /** One call of a module: a type for each argument that varies, the others as they are. */
 type CallTypes = readonly (ValueType | Exclude<Argument, Node>)[];
 
-/** What a module is given and gives in one batch. */
-interface Call {
-  readonly inputs: Readonly<Record<string, Value>>;
-  readonly output: Tensor<"F32">;
+/** How much memory a recording may take, and who stops it. */
+export interface ReplayOptions extends IntermediatesOptions {
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -35,43 +37,81 @@ export async function recordReplay(
   module: Module,
   dispatched: DispatchedModel,
   cache: IntermediatesCache,
-  signal?: AbortSignal,
+  options: ReplayOptions,
 ): Promise<Replay> {
   const calls: (readonly Argument[])[] = [];
   const hook = module.registerForwardPreHook((_, args) => {
     calls.push(args);
     return undefined;
   });
-  const select = () => Object.fromEntries(nodesOf(oneCall(calls, module)).map(([name, node]) => [name, node]));
+  const select = () => Object.fromEntries(argumentsOf(oneCall(calls, module)).computed);
   const upTo = await CompiledGraph.compile(subgraph, dispatched, select).finally(hook.remove);
-  const types = oneCall(calls, module).map((argument) => (argument instanceof Node ? argument.type : argument));
-  const forward = await Executable.compile(new CallTracer().call(module, types), dispatched.runtime);
-  const values = new OwnValues(module, dispatched.weights);
-  const recorded: Call[] = [];
-  for (let batch = 0; batch < cache.batchCount; batch++) {
-    signal?.throwIfAborted();
-    const inputs = await upTo.run(cache.fetch(batch, subgraph.inputNames), dispatched);
-    const { output } = await forward.run(inputs, values);
-    recorded.push({ inputs, output: output as Tensor<"F32"> });
-  }
-  const compare = await Executable.compile(new CallTracer().call(module, types, "expected"), dispatched.runtime);
-  return {
-    error(changes) {
-      signal?.throwIfAborted();
-      return meanError(compare, recorded, new OwnValues(module, dispatched.weights, changes));
-    },
-  };
+  const recording = new Recording(subgraph, module, oneCall(calls, module), dispatched, cache, options);
+  await recording.record(upTo);
+  return recording;
 }
 
-async function meanError(compare: Executable, calls: readonly Call[], values: ParameterValues): Promise<number> {
-  let [sum, count] = [0, 0];
-  for (const { inputs, output } of calls) {
-    if (output.data.length === 0) continue; // an expert that no token of the batch is routed to
-    const { error } = await compare.run({ ...inputs, expected: output }, values);
-    sum += Number((error as Tensor).data[0]);
-    count += output.data.length;
+/** Keeps what is computed for the module; what it reads of the subgraph's inputs, it has from where these are kept. */
+class Recording implements Replay {
+  readonly #own: IntermediatesCache;
+  readonly #arguments: CallArguments;
+  readonly #types: CallTypes;
+  #compared?: Promise<Executable>;
+
+  constructor(
+    private readonly subgraph: Subgraph,
+    private readonly module: Module,
+    args: readonly Argument[],
+    private readonly dispatched: DispatchedModel,
+    private readonly cache: IntermediatesCache,
+    private readonly options: ReplayOptions,
+  ) {
+    const batches = Array.from({ length: cache.batchCount }, () => ({}));
+    this.#own = new IntermediatesCache(batches, options);
+    this.#arguments = argumentsOf(args);
+    this.#types = args.map((argument) => (argument instanceof Node ? argument.type : argument));
   }
-  return sum / count;
+
+  async record(upTo: CompiledGraph): Promise<void> {
+    const forward = await Executable.compile(new CallTracer().call(this.module, this.#types), this.dispatched.runtime);
+    const values = new OwnValues(this.module, this.dispatched.weights);
+    for (let batch = 0; batch < this.cache.batchCount; batch++) {
+      this.options.signal?.throwIfAborted();
+      const given = await this.cache.fetch(batch, this.subgraph.inputNames);
+      const computed = this.#arguments.computed.size > 0 ? await upTo.run(given, this.dispatched) : {};
+      const { output } = await forward.run({ ...computed, ...this.#direct(given) }, values);
+      await this.#own.update(batch, { ...computed, [EXPECTED]: output });
+    }
+  }
+
+  async error(changes: ParameterChanges): Promise<number> {
+    this.#compared ??= Executable.compile(
+      new CallTracer().call(this.module, this.#types, EXPECTED),
+      this.dispatched.runtime,
+    );
+    const values = new OwnValues(this.module, this.dispatched.weights, changes);
+    let [sum, count] = [0, 0];
+    for (let batch = 0; batch < this.cache.batchCount; batch++) {
+      this.options.signal?.throwIfAborted();
+      const given = await this.cache.fetch(batch, this.#arguments.direct.values());
+      const own = await this.#own.fetch(batch, [...this.#arguments.computed.keys(), EXPECTED]);
+      const { length } = (own[EXPECTED] as Tensor).data;
+      if (length === 0) continue; // an expert that no token of the batch is routed to
+      const { error } = await (await this.#compared).run({ ...own, ...this.#direct(given) }, values);
+      sum += Number((error as Tensor).data[0]);
+      count += length;
+    }
+    return sum / count;
+  }
+
+  close(): Promise<void> {
+    return this.#own.close();
+  }
+
+  /** Arguments that are inputs of the subgraph. */
+  #direct(given: Readonly<Record<string, Value>>): Record<string, Value> {
+    return Object.fromEntries([...this.#arguments.direct].map(([argument, input]) => [argument, given[input]]));
+  }
 }
 
 /** The parameters of a module by their paths below it, some of them changed. */
@@ -111,11 +151,22 @@ function isType(type: CallTypes[number]): type is ValueType {
   return typeof type === "object" && type !== null && ("shape" in type || "elements" in type);
 }
 
-/** The arguments that vary, by the names that they are recorded under. */
-function nodesOf(args: readonly Argument[]): [name: string, node: Node][] {
-  return args.flatMap((argument, index): [string, Node][] =>
-    argument instanceof Node ? [[argumentName(index), argument]] : [],
-  );
+/** The arguments of a call that vary, by name. */
+interface CallArguments {
+  /** What the subgraph computes. */
+  readonly computed: ReadonlyMap<string, Node>;
+  /** The names of those that it is given. */
+  readonly direct: ReadonlyMap<string, string>;
+}
+
+function argumentsOf(args: readonly Argument[]): CallArguments {
+  const [computed, direct] = [new Map<string, Node>(), new Map<string, string>()];
+  for (const [index, argument] of args.entries()) {
+    if (!(argument instanceof Node)) continue;
+    if (argument.op === "placeholder") direct.set(argumentName(index), argument.name);
+    else computed.set(argumentName(index), argument);
+  }
+  return { computed, direct };
 }
 
 function argumentName(index: number): string {

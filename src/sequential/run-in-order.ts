@@ -1,7 +1,7 @@
 import type { Value } from "../runtime/executable.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { RunControl } from "./events.ts";
-import { type Batch, IntermediatesCache } from "./intermediates.ts";
+import { type Batch, IntermediatesCache, type IntermediatesOptions } from "./intermediates.ts";
 import type { Subgraph } from "./subgraph.ts";
 
 /**
@@ -13,19 +13,23 @@ export async function* runInOrder(
   subgraphs: readonly Subgraph[],
   dispatched: DispatchedModel,
   batches: readonly Batch[],
-  { onProgress, signal }: RunControl = {},
+  { onProgress, signal, memoryBudget }: RunControl & IntermediatesOptions = {},
 ): AsyncGenerator<Record<string, Value>> {
-  const cache = new IntermediatesCache(batches);
-  for (const [index, subgraph] of subgraphs.entries()) {
-    onProgress?.({ type: "phase", phase: "evaluating", subgraph: index, subgraphs: subgraphs.length });
-    for (const batch of batches.keys()) {
-      signal?.throwIfAborted();
-      const outputs = await subgraph.forward(dispatched, cache.fetch(batch, subgraph.inputNames));
-      cache.delete(batch, subgraph.consumedNames);
-      if (index === subgraphs.length - 1) yield outputs;
-      else cache.update(batch, outputs);
-      onProgress?.({ type: "batch", batch, batches: batches.length });
+  const cache = new IntermediatesCache(batches, { memoryBudget });
+  try {
+    for (const [index, subgraph] of subgraphs.entries()) {
+      onProgress?.({ type: "phase", phase: "evaluating", subgraph: index, subgraphs: subgraphs.length });
+      for (const batch of batches.keys()) {
+        signal?.throwIfAborted();
+        const outputs = await subgraph.forward(dispatched, await cache.fetch(batch, subgraph.inputNames));
+        cache.delete(batch, subgraph.consumedNames);
+        if (index === subgraphs.length - 1) yield outputs;
+        else await cache.update(batch, outputs);
+        onProgress?.({ type: "batch", batch, batches: batches.length });
+      }
+      dispatched.weights.releaseAll();
     }
-    dispatched.weights.releaseAll();
+  } finally {
+    await cache.close();
   }
 }

@@ -1,6 +1,8 @@
 import { CompressionError } from "../errors.ts";
+import type { CompressedModules } from "../formats/compressed-modules.ts";
+import { narrow } from "../formats/narrow.ts";
 import type { KernelPool } from "../kernels/pool.ts";
-import type { CompressionStage, ModuleReport, ParameterChanges, Replay } from "../modifiers/modifier.ts";
+import type { CompressionStage, Modifier, ModuleReport, ParameterChanges, Replay } from "../modifiers/modifier.ts";
 import type { Statistic, Tap } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
@@ -13,12 +15,6 @@ import type { RunControl } from "./events.ts";
 import { expectEqual } from "./self-check.ts";
 import type { SubgraphRuns } from "./subgraph-runs.ts";
 import type { Weights } from "./weights.ts";
-
-/** What became of the modules of one subgraph: what is to be saved in place of their parameters. */
-export interface CompressedModules {
-  readonly quantized: ReadonlyMap<Linear, QuantizedWeight>;
-  readonly parameters: ParameterChanges;
-}
 
 /** What the taps of all modifiers have seen and no modifier has taken yet. */
 export class Statistics {
@@ -33,6 +29,16 @@ export class Statistics {
     }
   }
 
+  /** What taps have seen that nobody has taken, by the names that the taps are given. */
+  select(taps: Iterable<readonly [name: string, tap: Tap]>): Map<string, Statistic> {
+    const selected = new Map<string, Statistic>();
+    for (const [name, tap] of taps) {
+      const seen = this.#seen.get(tap);
+      if (seen) selected.set(name, seen);
+    }
+    return selected;
+  }
+
   /** Hands over what a tap has seen, and forgets it. */
   take(tap: Tap): Statistic | undefined {
     const seen = this.#seen.get(tap);
@@ -43,9 +49,8 @@ export class Statistics {
 
 /** A new total: the old ones may be shared with other taps on the same value. */
 function merge(tap: Tap, before: Statistic, seen: Statistic): Statistic {
-  const value = new Tensor("F32", before.value.shape, before.value.data.slice());
-  tap.reduce.merge(value, seen.value);
-  return { value, sequences: before.sequences + seen.sequences };
+  const copy = new Tensor("F32", before.value.shape, before.value.data.slice());
+  return { value: tap.reduce.merge(copy, seen.value), sequences: before.sequences + seen.sequences };
 }
 
 /** What a stage works with. */
@@ -62,8 +67,16 @@ export interface StageContext {
 export class Stage implements CompressionStage, CompressedModules {
   readonly quantized = new Map<Linear, QuantizedWeight>();
   readonly parameters = new Map<Parameter, Tensor<"F32">>();
+  readonly unsaved = new Map<Parameter, Tensor<"F32"> | undefined>();
+  readonly reports: ModuleReport[][] = [];
+  readonly warnings: string[] = [];
+  pending: ReadonlyMap<string, Statistic> = new Map();
+  /** What was put in place of parameters, for the subgraphs to come. */
+  readonly #propagated = new Map<Parameter, Tensor<"F32">>();
+  readonly tensors = new Map<Module, ReadonlyMap<string, Tensor>>();
 
   constructor(
+    readonly index: number,
     readonly modules: readonly (readonly [string, Module])[],
     private readonly context: StageContext,
     private readonly subgraphRuns?: SubgraphRuns,
@@ -71,6 +84,12 @@ export class Stage implements CompressionStage, CompressedModules {
 
   get kernels(): KernelPool {
     return this.context.kernels;
+  }
+
+  /** Lets the next modifier work on the modules. */
+  async apply(modifier: Modifier): Promise<void> {
+    this.reports.push([]);
+    await modifier.compress(this);
   }
 
   statistic(tap: Tap): Statistic | undefined {
@@ -85,8 +104,10 @@ export class Stage implements CompressionStage, CompressedModules {
     return this.context.weights.load(parameter);
   }
 
-  setWeight({ weight }: Linear, value: Tensor<"F32">): void {
+  setWeight(module: Linear, value: Tensor<"F32">): void {
+    const { weight } = module;
     this.#set(weight, value);
+    if (this.quantized.has(module)) this.unsaved.set(weight, this.#propagated.get(weight));
   }
 
   async setEquivalent(where: string, changes: ParameterChanges): Promise<void> {
@@ -97,8 +118,7 @@ export class Stage implements CompressionStage, CompressedModules {
       const found = `with other parameters that should change nothing, ${name} differs by ${difference}`;
       return new CompressionError(`${where}: ${found}, expected at most ${limit}. Leave this mapping out.`);
     });
-    for (const [parameter, value] of changes)
-      this.#set(parameter, toFloat32(fromFloat32(value, this.context.savedDType(parameter))));
+    for (const [parameter, value] of changes) this.#set(parameter, value);
   }
 
   replay(module: Module): Promise<Replay> {
@@ -106,8 +126,26 @@ export class Stage implements CompressionStage, CompressedModules {
   }
 
   setQuantized(module: Linear, quantized: QuantizedWeight, { propagate } = { propagate: true }): void {
+    const { weight } = module;
     this.quantized.set(module, quantized);
-    if (propagate) this.context.weights.replace(module.weight, dequantizeWeight(quantized));
+    if (propagate) {
+      this.#propagate(weight, dequantizeWeight(quantized));
+      this.unsaved.delete(weight);
+    } else this.unsaved.set(weight, this.#propagated.get(weight));
+  }
+
+  setTensors(module: Module, tensors: ReadonlyMap<string, Tensor>): void {
+    this.tensors.set(module, tensors);
+  }
+
+  report(report: ModuleReport): void {
+    this.reports.at(-1)?.push(report);
+    this.context.control.onProgress?.({ type: "module", ...report });
+  }
+
+  warn(message: string): void {
+    this.warnings.push(message);
+    this.context.control.onProgress?.({ type: "warning", message });
   }
 
   get #runs(): SubgraphRuns {
@@ -115,16 +153,23 @@ export class Stage implements CompressionStage, CompressedModules {
     throw new CompressionError("no calibration data, expected some. Let the modifier say that it requires them.");
   }
 
+  /** Takes a value as it will be saved. */
   #set(parameter: Parameter, value: Tensor<"F32">): void {
+    const saved = toFloat32(narrow(this.#pathOf(parameter), value, this.context.savedDType(parameter)));
+    this.parameters.set(parameter, saved);
+    this.#propagate(parameter, saved);
+  }
+
+  #propagate(parameter: Parameter, value: Tensor<"F32">): void {
     this.context.weights.replace(parameter, value);
-    this.parameters.set(parameter, value);
+    this.#propagated.set(parameter, value);
   }
 
-  report(report: ModuleReport): void {
-    this.context.control.onProgress?.({ type: "module", ...report });
-  }
-
-  warn(message: string): void {
-    this.context.control.onProgress?.({ type: "warning", message });
+  #pathOf(parameter: Parameter): string {
+    for (const [path, module] of this.modules) {
+      const own = module.ownParameters().find(([, other]) => other === parameter);
+      if (own) return `${path}.${own[0]}`;
+    }
+    return "parameter";
   }
 }

@@ -4,7 +4,7 @@ import type { Module } from "../nn/module.ts";
 import type { Value } from "../runtime/executable.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { IntermediatesCache } from "./intermediates.ts";
-import { recordReplay } from "./replay.ts";
+import { type ReplayOptions, recordReplay } from "./replay.ts";
 import type { Subgraph } from "./subgraph.ts";
 
 /** Runs one subgraph for modifiers, with the weights as they are at the time. */
@@ -18,14 +18,14 @@ export class SubgraphRuns {
     private readonly dispatched: DispatchedModel,
     private readonly cache: IntermediatesCache,
     private readonly samples: IntermediatesCache,
-    private readonly signal?: AbortSignal,
+    private readonly options: ReplayOptions = {},
   ) {}
 
   /** What the subgraph returns for the sample. */
   async sample(): Promise<Record<string, Value>> {
     if (this.samples.batchCount === 0)
       throw new CompressionError("no sample to check changes on, expected a modifier with coupled modules. Name them.");
-    return this.subgraph.forward(this.dispatched, this.samples.fetch(0, this.subgraph.inputNames));
+    return this.subgraph.forward(this.dispatched, await this.samples.fetch(0, this.subgraph.inputNames));
   }
 
   /** Lets the sample go on to the subgraphs to come. */
@@ -33,11 +33,11 @@ export class SubgraphRuns {
     if (this.samples.batchCount === 0) return;
     const outputs = await this.sample();
     this.samples.delete(0, this.subgraph.consumedNames);
-    this.samples.update(0, outputs);
+    await this.samples.update(0, outputs);
   }
 
   /** Records what a module below the subgraph is given in each calibration batch. */
   replay(module: Module): Promise<Replay> {
-    return recordReplay(this.subgraph, module, this.dispatched, this.cache, this.signal);
+    return recordReplay(this.subgraph, module, this.dispatched, this.cache, this.options);
   }
 }

@@ -1,7 +1,7 @@
 import type { Graph } from "../fx/graph.ts";
 import { GraphModule } from "../fx/graph-module.ts";
 import type { Module } from "../nn/module.ts";
-import type { Value } from "../runtime/executable.ts";
+import type { Allocate, Value } from "../runtime/executable.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 
@@ -45,11 +45,16 @@ export class Subgraph extends GraphModule {
    *
    * @param model - the dispatched model that it was traced from
    * @param inputs - a value for each input name
+   * @param allocate - gives the tensor that an output is written into; a new one where it gives none
    * @returns a value for each output name
    * @throws ExecutionError with the numbered code, the failing line marked and the cause kept
    */
-  async forward(model: DispatchedModel, inputs: Readonly<Record<string, Value>>): Promise<Record<string, Value>> {
+  async forward(
+    model: DispatchedModel,
+    inputs: Readonly<Record<string, Value>>,
+    allocate?: Allocate,
+  ): Promise<Record<string, Value>> {
     this.#compiled ??= CompiledGraph.compile(this, model);
-    return (await this.#compiled).run(inputs, model);
+    return (await this.#compiled).run(inputs, model, allocate);
   }
 }

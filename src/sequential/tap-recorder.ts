@@ -30,17 +30,22 @@ export class TapRecorder {
 
   /** Hooks the tapped modules, so that tracing them records the taps. Remove the handle after the trace. */
   attach(): HookHandle {
-    const handles = this.taps.map((tap) =>
-      tap.module.registerForwardPreHook((_, [value]) => {
-        this.#record(tap, value as Node);
-        return undefined;
-      }),
-    );
+    const handles = this.taps.map((tap) => this.#attachTo(tap));
     return {
       remove() {
         for (const handle of handles) handle.remove();
       },
     };
+  }
+
+  #attachTo(tap: Tap): HookHandle {
+    const { module, value = 0 } = tap;
+    const record = (observed: unknown) => {
+      this.#record(tap, observed as Node);
+      return undefined;
+    };
+    if (value === "output") return module.registerForwardHook((_, __, output) => record(output));
+    return module.registerForwardPreHook((_, args) => record(args[value]));
   }
 
   /** The totals after a batch by output name: what the graph is to return. */
@@ -55,14 +60,14 @@ export class TapRecorder {
     );
   }
 
-  /** Tensors that results may be written into, by output name. */
-  get targets(): Record<string, Tensor> {
-    return Object.fromEntries(
-      this.#observations
-        .filter(({ reduce }) => reduce.inPlace)
-        .flatMap(({ results, totals }) => Object.keys(results).map((name, index) => [name, totals[index]])),
-    );
-  }
+  /** The total that a new one called `name` may be written over. */
+  readonly allocate = (name: string): Tensor | undefined => {
+    for (const { results, reduce, totals } of this.#observations) {
+      const index = Object.keys(results).indexOf(name);
+      if (index >= 0) return reduce.inPlace ? totals[index] : undefined;
+    }
+    return undefined;
+  };
 
   /** Takes the totals after a batch of `sequences` rows. */
   add(found: Readonly<Record<string, Value>>, sequences: number): void {
@@ -81,7 +86,7 @@ export class TapRecorder {
   }
 
   #record(tap: Tap, value: Node): void {
-    const known = this.#observations.find((other) => other.value === value && other.reduce === tap.reduce);
+    const known = this.#observations.find((other) => other.value === value && other.reduce.name === tap.reduce.name);
     if (known) known.taps.add(tap);
     else this.#observations.push(this.#observe(tap, value));
   }
@@ -90,9 +95,10 @@ export class TapRecorder {
     const { reduce } = tap;
     const name = `tap_${this.#observations.length}`;
     const totals = reduce.initial(value.tensorType);
-    const inputs = totals.map(({ dtype, shape }, index) =>
-      (value.graph as Graph).placeholder(`${name}_total_${index}`, { dtype, shape }),
-    );
+    const inputs = totals.map(({ dtype, shape: [rows, ...rest] }, index) => {
+      const shape = [reduce.grows ? `${name}_rows` : rows, ...rest];
+      return (value.graph as Graph).placeholder(`${name}_total_${index}`, { dtype, shape });
+    });
     const results = Object.fromEntries(
       reduce.accumulate(value, inputs).map((result, index) => [`${name}_${index}`, result]),
     );

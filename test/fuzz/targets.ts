@@ -10,7 +10,7 @@ import { loadTokenizer } from "../../src/data/tokenizer.ts";
 import { LayerwiseError } from "../../src/errors.ts";
 import { inspectCheckpoint } from "../../src/formats/inspect.ts";
 import { createModel } from "../../src/models/registry.ts";
-import { observeWeight } from "../../src/modifiers/quantization.ts";
+import { observeWeight, weightQParams } from "../../src/modifiers/weight-scales.ts";
 import { oneshot } from "../../src/oneshot.ts";
 import { createModifiers } from "../../src/recipe/modifiers.ts";
 import { completeArgs } from "../../src/schemes/arguments-schema.ts";
@@ -202,7 +202,8 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   target("weight", 30, weights, ({ values, dtype, numBits, symmetric }) => {
     const weight = fromFloat32(new Tensor("F32", [2, 8], Float32Array.from(values)), dtype);
     const args = completeArgs({ numBits, symmetric, strategy: "channel" });
-    const quantized = quantizeWeight(weight, observeWeight(weight, args, "weight"), args);
+    const range = observeWeight(weight, args, "weight");
+    const quantized = quantizeWeight(weight, weightQParams(weight, range, args, "weight"), args);
     const decoded = dequantizeWeight(quantized).data;
     if (!decoded.every(Number.isFinite)) throw new Error(`a finite weight decodes to ${decoded}`);
     if (toFloat32(quantized.scale).data.some((scale) => !(scale > 0))) throw new Error("a scale that is not positive");

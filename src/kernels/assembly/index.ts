@@ -1,2 +1,2 @@
-export { factorDiagonal, solvePanel, updateTrailing } from "./cholesky";
-export { packFactor, roundRows } from "./round-columns";
+export { factorDiagonal, solveRows } from "./cholesky";
+export { roundBlock } from "./round-columns";

@@ -1,6 +1,6 @@
-import { memorylessMinmax } from "../../observers/minmax.ts";
+import { minmaxRange } from "../../observers/minmax.ts";
 import type { QuantizationArgs } from "../../schemes/arguments.ts";
-import { computeQParams } from "../../schemes/qparams.ts";
+import { computeQParams, globalScaleOf, largestMagnitude } from "../../schemes/qparams.ts";
 import { dequantizeWeight, quantizeWeight } from "../../schemes/quantize.ts";
 import { forEachRun, tilingOf } from "../../schemes/tiling.ts";
 import { fromFloat32 } from "../../tensor/convert.ts";
@@ -41,7 +41,7 @@ export function weightMeans(weights: readonly WeightToQuantize[]): Float64Array 
   const sums = new Float64Array(columns);
   for (const { values, args, path } of weights) {
     const tiling = tilingOf(args, values.shape, path);
-    const { min, max } = memorylessMinmax.observe(values, args, path);
+    const { min, max } = minmaxRange(values, args, path);
     forEachRun(tiling, values.shape, (start, end, index) => {
       const largest = Math.max(-min.data[index], max.data[index]) + 1e-6;
       for (let i = start; i < end; i++) sums[i % columns] += Math.abs(values.data[i]) / largest;
@@ -64,7 +64,9 @@ export function factorsAt([ratio, duo]: GridPoint, x: Float64Array, w: Float64Ar
 /** Q(W · diag(s)) · diag(s)⁻¹: what a reader of unscaled activations sees of a weight that is quantized once it is scaled. */
 export function quantizeScaled({ values, args, dtype, path }: WeightToQuantize, factors: Float64Array): Tensor<"F32"> {
   const scaled = fromFloat32(multiplyColumns(values, factors), dtype);
-  const qparams = computeQParams(memorylessMinmax.observe(scaled, args, path), args, dtype);
+  const range = minmaxRange(scaled, args, path);
+  const globalScale = args.strategy === "tensor_group" ? globalScaleOf(largestMagnitude(range), dtype) : undefined;
+  const qparams = computeQParams(range, args, dtype, globalScale);
   const rounded = dequantizeWeight(quantizeWeight(scaled, qparams, args, path));
   return multiplyColumns(
     rounded,

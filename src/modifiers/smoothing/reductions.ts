@@ -1,6 +1,6 @@
 import { addMagnitudes, columnMaximum, columnMinimum } from "../../ops/column-statistics.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { Reduction } from "../tap.ts";
+import { addInPlace, type Reduction } from "../tap.ts";
 
 /** Smallest and largest value of each column over all tokens of all batches: [2, columns]. */
 export const columnRange: Reduction = {
@@ -10,11 +10,16 @@ export const columnRange: Reduction = {
   finish([minimum, maximum]) {
     return new Tensor("F32", [2, minimum.data.length], Float32Array.of(...minimum.data, ...maximum.data));
   },
-  merge({ data, shape: [, columns] }, other) {
+  merge(value, other) {
+    const {
+      data,
+      shape: [, columns],
+    } = value;
     for (let column = 0; column < columns; column++) {
       data[column] = Math.min(data[column], other.data[column]);
       data[columns + column] = Math.max(data[columns + column], other.data[columns + column]);
     }
+    return value;
   },
 };
 
@@ -24,9 +29,7 @@ export const columnMagnitudes: Reduction = {
   initial: ({ shape }) => [row(shape, 1, 0)],
   accumulate: (x, [total]) => [addMagnitudes(x, total)],
   finish: ([total]) => total,
-  merge(value, other) {
-    for (let index = 0; index < value.data.length; index++) value.data[index] += other.data[index];
-  },
+  merge: addInPlace,
 };
 
 function row(shape: readonly unknown[], more: number, value: number): Tensor<"F32"> {

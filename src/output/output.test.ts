@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readSafetensors } from "../../test/read-safetensors.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
+import { Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
+import { readHeader } from "../checkpoint/safetensors.ts";
 import { CheckpointError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { Checkpoint, openCheckpoint } from "./checkpoint.ts";
 import { openOutput } from "./output.ts";
-import { readHeader } from "./safetensors.ts";
 
 const FIXTURES = new URL("../../test/fixtures/", import.meta.url).pathname;
 const saved = ["checkpoint/layout.safetensors", "models/llama/model.safetensors"];
@@ -96,7 +96,7 @@ test.each(["model.safetensors", "model.safetensors.index.json", "../config.json"
     await expect(output.writeText(name, "")).rejects.toThrow(
       new CheckpointError(`${name}: cannot be written, expected the plain name of a file other than the weights'.`),
     );
-    await output.abort();
+    await output.abandon(undefined);
   },
 );
 
@@ -121,7 +121,7 @@ test("a tensor is copied only as it was planned", async () => {
     new CheckpointError("model.norm.weight: F32[64], expected BF16[64] as planned."),
   );
   await expect(output.copyTensor("a", checkpoint)).rejects.toThrow(/: no tensor a, expected one of its \d+\./);
-  await output.abort();
+  await output.abandon(undefined);
   await checkpoint.close();
 });
 
@@ -132,7 +132,7 @@ test("a tensor is written once, even while it is being written", async () => {
   await expect(output.write("a", a)).rejects.toThrow(twice);
   await first;
   await expect(output.write("a", a)).rejects.toThrow(twice);
-  await output.abort();
+  await output.abandon(undefined);
 });
 
 test("an output that lacks tensors is not finished, and goes on", async () => {
@@ -161,7 +161,7 @@ test("a tensor that is still being written keeps the output from its end", async
 
 test("a tensor that comes after the end is refused", async () => {
   const output = await openOutput({ folder: await newPath(), tensors: [one] });
-  await output.abort();
+  await output.abandon(undefined);
   await expect(output.write("a", a)).rejects.toThrow(
     new CheckpointError("a: written to a closed output, expected one before its end."),
   );
@@ -178,8 +178,8 @@ test("the output appears at the end, and until then there is only the partial fo
 test("what is aborted leaves nothing behind", async () => {
   const folder = await newPath();
   const output = await openOutput({ folder, tensors: [one] });
-  await output.abort();
-  await output.abort();
+  await output.abandon(undefined);
+  await output.abandon(undefined);
   expect(await siblings(folder)).toEqual([]);
 });
 
@@ -214,13 +214,14 @@ test("an output folder with files in it is refused, and a file in its place", as
 
 test("a partial folder that is there already is refused, and left alone", async () => {
   const folder = await newPath();
-  await openOutput({ folder, tensors: [] }).then((output) => output.writeText("mine", ""));
+  await mkdir(`${folder}.partial`);
+  await writeFile(join(`${folder}.partial`, "mine"), "");
   await expect(openOutput({ folder, tensors: [] })).rejects.toThrow(
     new CheckpointError(
-      `${folder}.partial: exists already, expected none. Another run is writing there or was stopped: delete it, or pass --overwrite.`,
+      `${folder}.partial: exists already, expected none. A run was stopped: pass --resume to go on with it, or --overwrite to start anew.`,
     ),
   );
-  expect(await readdir(`${folder}.partial`)).toContain("mine");
+  expect(await readdir(`${folder}.partial`)).toEqual(["mine"]);
 });
 
 test("overwriting replaces the folder at the end and not before", async () => {
@@ -240,7 +241,7 @@ test("an aborted overwriting leaves the old folder", async () => {
   const folder = await newPath();
   await mkdir(folder);
   await writeFile(join(folder, "old"), "");
-  await (await openOutput({ folder, tensors: [], overwrite: true })).abort();
+  await (await openOutput({ folder, tensors: [], overwrite: true })).abandon(undefined);
   expect(await readdir(folder)).toEqual(["old"]);
 });
 
@@ -251,11 +252,11 @@ test("a folder that was filled meanwhile is not replaced unless asked for, and n
   await writeFile(join(folder, "mine"), "");
   await expect(output.finish()).rejects.toThrow(
     new CheckpointError(
-      `${folder}: cannot be created, expected a free place. The output is in ${folder}.partial: move it.`,
+      `${folder}: cannot be created, expected a free place. Free it, or move ${folder}.partial/output yourself.`,
     ),
   );
   expect(await readdir(folder)).toEqual(["mine"]);
-  expect(await readdir(`${folder}.partial`)).toEqual(["model.safetensors"]);
+  expect(await readdir(`${folder}.partial/output`)).toEqual(["model.safetensors"]);
 });
 
 test("a checkpoint may be replaced by its own copy", async () => {

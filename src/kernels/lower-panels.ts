@@ -1,0 +1,29 @@
+import { Tensor } from "../tensor/tensor.ts";
+
+/**
+ * The lower triangle of a symmetric matrix, or a lower triangular one, in panels of a few columns: each holds its columns
+ * from their diagonal block down, as rows of [columns − start, width]. What is above the diagonal in that block is not read.
+ */
+export interface LowerPanels {
+  readonly columns: number;
+  readonly panels: readonly LowerPanel[];
+}
+
+/** Columns `start` and the next few of a {@link LowerPanels}. */
+export interface LowerPanel {
+  readonly start: number;
+  readonly matrix: Tensor<"F32">;
+}
+
+/** Columns of a panel: few, as work inside a panel is no product; more where there are many panels to be multiplied. */
+const [NARROW, WIDE, LARGE] = [128, 512, 4096];
+
+/** Zeros for a matrix of `columns` columns. */
+export function emptyLowerPanels(columns: number): LowerPanels {
+  const width = columns < LARGE ? NARROW : WIDE;
+  const panels = Array.from({ length: Math.ceil(columns / width) }, (_, index) => {
+    const start = index * width;
+    return { start, matrix: Tensor.zeros("F32", [columns - start, Math.min(width, columns - start)]) };
+  });
+  return { columns, panels };
+}
