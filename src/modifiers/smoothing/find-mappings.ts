@@ -60,7 +60,7 @@ class MappingFinder {
     if (!parameters || !module) return undefined;
     const found = parameters.every(({ operand }) => isOwnParameter(node.inputs[operand]))
       ? settle(followColumns(this.graph, node))
-      : { reason: "its weight is another module's too", isShared: false };
+      : { reason: "its weight is read elsewhere too", isShared: false };
     const own = { path: node.modulePath, module };
     if ("reason" in found) return { ...own, obstacle: found };
     return { ...own, mapping: this.#mapping(node, module, parameters, found) };
