@@ -62,7 +62,7 @@ async function compress(
 async function changedBy(
   name: string,
   modifiers: readonly Modifier[],
-  targets?: readonly string[],
+  { targets, memoryBudget }: { targets?: readonly string[]; memoryBudget?: number } = {},
 ): Promise<Map<string, Tensor>> {
   const model = loadFixtureModel(name);
   initializeModifiers(modifiers, model, { warn: () => {} });
@@ -70,11 +70,11 @@ async function changedBy(
   const subgraphs = traceSubgraphs(model, batch, targets ?? model.noSplitModules);
   const kernels = await KernelPool.create(await createMatrixProducts({ threads: 1 }), { threads: 1 });
   const dispatched = await dispatchForSequential(model, { device: "cpu", threads: 1 });
-  const options = { modifiers, kernels, savedDType: (): FloatDType => "F32", control: {} };
+  const options = { modifiers, kernels, savedDType: (): FloatDType => "F32", control: {}, memoryBudget };
   const paths = new Map(model.namedParameters().map(([path, parameter]) => [parameter, path]));
   const changed = new Map<string, Tensor>();
   try {
-    for await (const { parameters } of compressInOrder(subgraphs, dispatched, [batch], options))
+    for await (const { parameters } of compressInOrder(subgraphs, dispatched, [batch, batch], options))
       for (const [parameter, value] of parameters) changed.set(paths.get(parameter) as string, value);
   } finally {
     await kernels.close();
@@ -217,6 +217,14 @@ test("a modifier after SmoothQuant observes the smoothed inputs", async () => {
   expect(smoothed.moments.get(path)).toBeAllClose(new Tensor("F32", [size, size], expected), { atol: 1e-5 * scale });
 });
 
+test("what AWQ keeps of a module may lie in a file", async () => {
+  const run = (memoryBudget?: number) =>
+    changedBy("mixtral", [new AWQModifier({ nGrid: 4 }), new PretendedQuantization()], { memoryBudget });
+  const [inMemory, inFile] = [await run(), await run(0)];
+  expect(inMemory.size).toBeGreaterThan(0);
+  expect([...inFile]).toEqual([...inMemory]);
+});
+
 test("parameters that change what a subgraph computes are refused by the name of their mapping", async () => {
   const spoiler: Modifier = {
     name: "Spoiler",
@@ -244,7 +252,7 @@ test("parameters that change what a subgraph computes are refused by the name of
 });
 
 test("mappings that several subgraphs share are refused before any work", async () => {
-  await expect(changedBy("llama", [new SmoothQuantModifier()], ["Linear"])).rejects.toThrow(
+  await expect(changedBy("llama", [new SmoothQuantModifier()], { targets: ["Linear"] })).rejects.toThrow(
     "model.layers.0.input_layernorm → q_proj, k_proj, v_proj: called in 4 subgraphs, expected all of it in one. " +
       "Take decoder layers as sequential targets, not in one pass.",
   );
