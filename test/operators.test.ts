@@ -6,6 +6,7 @@ import { gelu, geluTanh, relu, sigmoid, softCap } from "../src/ops/activation.ts
 import { affine } from "../src/ops/affine.ts";
 import { add, mul, scale, silu } from "../src/ops/arithmetic.ts";
 import { attention, causalAttention, causalMask, onesLike, positionIds } from "../src/ops/attention.ts";
+import { addMagnitudes, columnMaximum, columnMinimum } from "../src/ops/column-statistics.ts";
 import { accumulateGram } from "../src/ops/gram.ts";
 import { columns, mergeHeads, splitHeads } from "../src/ops/heads.ts";
 import { embedding, linear, linearBias } from "../src/ops/linear.ts";
@@ -14,6 +15,7 @@ import { layerNorm, offsetRmsNorm, rmsNorm } from "../src/ops/norm.ts";
 import { shiftPositions, textPositions } from "../src/ops/positions.ts";
 import { dynamicFrequencies, rotaryTable, rotate, selectFrequencies } from "../src/ops/rotary.ts";
 import { addRouted, gatherRouted, routedTo, routeTokens, zerosLike } from "../src/ops/routing.ts";
+import { squaredError } from "../src/ops/squared-error.ts";
 import { Executable } from "../src/runtime/executable.ts";
 import { Runtime } from "../src/runtime/session.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
@@ -22,7 +24,7 @@ import { readSafetensors } from "./read-safetensors.ts";
 import { traceFunction } from "./trace-function.ts";
 
 const golden = new Map(
-  ["ops", "quantization-ops"].flatMap((file) => [
+  ["ops", "quantization-ops", "smoothing-ops"].flatMap((file) => [
     ...readSafetensors(new URL(`./fixtures/ops/${file}.safetensors`, import.meta.url)),
   ]),
 );
@@ -108,6 +110,16 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   zeros_like: zerosLike,
   "accumulate_gram.empty": (x, total) => accumulateGram(x, total, { panel: 0 }),
   "linear.empty": linear,
+  column_minimum: columnMinimum,
+  "column_minimum.first": columnMinimum,
+  "column_minimum.empty": columnMinimum,
+  column_maximum: columnMaximum,
+  "column_maximum.first": columnMaximum,
+  "column_maximum.empty": columnMaximum,
+  add_magnitudes: addMagnitudes,
+  "add_magnitudes.empty": addMagnitudes,
+  squared_error: squaredError,
+  "squared_error.equal": squaredError,
   ...quantizationCases,
 };
 

@@ -80,7 +80,8 @@ function rowsOfSequences(name: string, shape: readonly number[], observe: (x: No
   };
 }
 
-function addInPlace(total: Tensor<"F32">, batch: Tensor<"F32">): Tensor<"F32"> {
+/** Adds one statistic to another, in place. */
+export function addInPlace(total: Tensor<"F32">, batch: Tensor<"F32">): Tensor<"F32"> {
   for (let index = 0; index < total.data.length; index++) total.data[index] += batch.data[index];
   return total;
 }

@@ -1,4 +1,5 @@
 import type { Operand } from "../fx/traceable.ts";
+import { keepsFactors } from "./column-factors.ts";
 import { scalar } from "./constants.ts";
 import { float, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -18,6 +19,7 @@ export const mul = defineOp<Binary>({
   name: "mul",
   infer: ([a, b]) => broadcast("mul", a, b),
   lower: (inputs) => onnx("Mul", inputs),
+  columns: keepsFactors,
 });
 
 /** x · factor, elementwise. */
@@ -25,6 +27,7 @@ export const scale = defineOp<[x: Operand], { factor: number }>({
   name: "scale",
   infer: ([x]) => x,
   lower: ([x], { factor }) => onnx("Mul", [x, scalar("F32", factor)]),
+  columns: keepsFactors,
 });
 
 /** x · sigmoid(x), also called Swish (arXiv:1710.05941). */

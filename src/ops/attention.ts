@@ -1,6 +1,7 @@
 import type { Operand } from "../fx/traceable.ts";
 import { bool, i64, type TensorType } from "../fx/types.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { readsNoValues } from "./column-factors.ts";
 import { int64, ONNX_TYPE, scalar } from "./constants.ts";
 import { float, type OnnxExpression, type OnnxInput, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -14,6 +15,7 @@ export const positionIds = defineOp<[ids: Operand]>({
     return i64(1, ids.shape[1]);
   },
   lower: ([ids]) => onnx("Unsqueeze", [range(ids), int64(0)]),
+  columns: readsNoValues,
 });
 
 /** A mask that hides nothing, for tokens of shape [batch, seq]. */
@@ -24,6 +26,7 @@ export const onesLike = defineOp<[ids: Operand]>({
     return ids;
   },
   lower: ([ids]) => onnx("Expand", [int64(1), onnx("Shape", [ids])]),
+  columns: readsNoValues,
 });
 
 /**
@@ -67,6 +70,15 @@ export const attention = defineOp<[q: Operand, k: Operand, v: Operand, mask: Ope
     if (!isGrouped(type, attrs)) return onnx("Attention", [q, k, v, mask], plainAttributes(attrs));
     const bias = onnx("Mul", [onnx("Sub", [onnx("Cast", [mask], { to: ONNX_TYPE.F32 }), ONE]), scalar("F32", UNSEEN)]);
     return onnx("Mul", [groupQueryAttention([q, k, v], attrs, bias), seesAnyKey(bias)]);
+  },
+  columns: {
+    /** A query's result is a mean of values: it keeps the factors of the value head that its own head reads. */
+    factors(operand, attrs, [q]) {
+      if (operand !== 2) return undefined;
+      const { heads, kvHeads } = attrs as { heads: number; kvHeads: number };
+      const [size, group] = [headSize("attention", q, heads), heads / kvHeads];
+      return { effect: "kept", source: (column) => size * Math.floor(column / size / group) + (column % size) };
+    },
   },
 });
 

@@ -3,6 +3,7 @@ import type { Attributes, FunctionTarget, Node } from "../fx/node.ts";
 import { recorderOf } from "../fx/recorder.ts";
 import type { Operand } from "../fx/traceable.ts";
 import { isTuple, type TensorType, type ValueType } from "../fx/types.ts";
+import type { ColumnRules } from "./column-factors.ts";
 import type { OnnxExpression, OnnxValue } from "./onnx.ts";
 
 /** A primitive operation: its type rule, and what it is in ONNX. */
@@ -13,6 +14,8 @@ export interface Operator extends FunctionTarget {
     attrs: Attributes,
     types: readonly TensorType[],
   ): OnnxExpression | readonly OnnxExpression[];
+  /** How it treats factors on columns: what smoothing may rely on. */
+  readonly columns?: ColumnRules;
 }
 
 /** An operator that a forward calls: operands first, then its attributes. */
@@ -29,6 +32,7 @@ interface Definition<Operands extends readonly Operand[], Attrs extends Attribut
     attrs: Attrs,
     types: { readonly [K in keyof Operands]: TensorType },
   ) => OnnxExpression | readonly OnnxExpression[];
+  readonly columns?: ColumnRules;
 }
 
 /** Makes an operator that a forward can call. To add an operation is to add one such object. */
@@ -36,9 +40,10 @@ export function defineOp<
   const Operands extends readonly Operand[],
   const Attrs extends Attributes = Readonly<Record<string, never>>,
 >(definition: Definition<Operands, Attrs>): OperatorCall<Operands, Attrs> {
-  const { name } = definition;
+  const { name, columns } = definition;
   const operator: Operator = {
     name,
+    columns,
     infer(inputs, attrs) {
       const tuple = inputs.findIndex(isTuple);
       if (tuple >= 0) throw new ShapeError(`${name}: input ${tuple} is a tuple, expected one tensor. Unpack it first.`);
