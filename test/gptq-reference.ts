@@ -100,7 +100,7 @@ function halfToEven(value: number): number {
 }
 
 /** By Gauss and Jordan, without pivoting: for symmetric positive definite matrices. */
-function invert(matrix: Float64Array, n: number): Float64Array {
+export function invert(matrix: Float64Array, n: number): Float64Array {
   const rest = matrix.slice();
   for (let p = 0; p < n; p++) {
     const pivot = rest[p * n + p];
@@ -117,7 +117,7 @@ function invert(matrix: Float64Array, n: number): Float64Array {
 }
 
 /** U, upper triangular, with UᵀU = A. */
-function upperCholesky(matrix: Float64Array, n: number): Float64Array {
+export function upperCholesky(matrix: Float64Array, n: number): Float64Array {
   const u = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
     for (let j = i; j < n; j++) {

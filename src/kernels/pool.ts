@@ -2,6 +2,7 @@ import { Arena } from "./arena.ts";
 import { factorize, type KernelContext } from "./cholesky.ts";
 import type { LowerPanels } from "./lower-panels.ts";
 import type { MatrixProducts } from "./matrix-products.ts";
+import { type PrunedColumns, type PruningProblem, pruneColumns } from "./prune-columns.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
 import { Threads } from "./threads.ts";
 
@@ -27,20 +28,39 @@ export class KernelPool {
    * @returns a result for each problem; undefined if the Hessian is not positive definite
    */
   roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
-    return this.#enqueue(async () => {
-      if (!(await factorize(this.context, hessian))) return undefined;
-      const results: RoundedColumns[] = [];
-      for (const problem of problems) {
-        results.push(await this.context.arena.scoped(() => roundColumns(this.context, hessian, problem)));
-      }
-      return results;
-    });
+    return this.#solve(hessian, problems, roundColumns);
+  }
+
+  /**
+   * SparseGPT's column loop for weights that share a Hessian: factorises it once, then prunes each weight.
+   *
+   * @param hessian - damped, columns from the last to the first; its panels are overwritten
+   * @returns a result for each problem; undefined if the Hessian is not positive definite
+   */
+  pruneColumns(hessian: LowerPanels, problems: readonly PruningProblem[]): Promise<PrunedColumns[] | undefined> {
+    return this.#solve(hessian, problems, pruneColumns);
   }
 
   /** Stops the threads. */
   async close(): Promise<void> {
     await this.#last.catch(() => undefined);
     await this.context.threads.stop();
+  }
+
+  /** Solves problems with the factor of a Hessian, one after another; undefined if there is none. */
+  #solve<Problem, Result>(
+    hessian: LowerPanels,
+    problems: readonly Problem[],
+    solve: (context: KernelContext, factor: LowerPanels, problem: Problem) => Promise<Result>,
+  ): Promise<Result[] | undefined> {
+    return this.#enqueue(async () => {
+      if (!(await factorize(this.context, hessian))) return undefined;
+      const results: Result[] = [];
+      for (const problem of problems) {
+        results.push(await this.context.arena.scoped(() => solve(this.context, hessian, problem)));
+      }
+      return results;
+    });
   }
 
   #enqueue<T>(work: () => Promise<T>): Promise<T> {

@@ -57,7 +57,15 @@ export function roundBlock(
 }
 
 /** Eight rows of the weight, position by position; rows past the end repeat the last. */
-function gather(weight: usize, n: usize, order: usize, row: usize, rows: usize, width: usize, panel: usize): void {
+export function gather(
+  weight: usize,
+  n: usize,
+  order: usize,
+  row: usize,
+  rows: usize,
+  width: usize,
+  panel: usize,
+): void {
   for (let lane: usize = 0; lane < ROWS; lane++) {
     const line = weight + ((min(row + lane, rows - 1) * n) << 2);
     for (let p: usize = 0; p < width; p++) {
@@ -67,7 +75,7 @@ function gather(weight: usize, n: usize, order: usize, row: usize, rows: usize, 
 }
 
 /** sums[p] = correction[p] + Σ_{k≥stop} L[k, p] · D[k] for the positions `start` to `stop`: four at once. */
-function sumBlock(
+export function sumBlock(
   sums: usize,
   difference: usize,
   factor: usize,
