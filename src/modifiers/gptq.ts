@@ -11,7 +11,7 @@ import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { ActivationCalibration } from "./activations.ts";
-import { type PreparedHessian, prepareHessian } from "./hessian.ts";
+import { type PreparedHessian, prepareHessian, warnOfFailures, withoutColumns } from "./hessian.ts";
 import type { CompressionStage, FinalizeContext, Modifier, ModifierContext } from "./modifier.ts";
 import { targetsIn } from "./quantization.ts";
 import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
@@ -92,15 +92,8 @@ export class GPTQModifier implements Modifier {
     for (const [seen, targets] of bySharedInput) await this.#quantizeTogether(stage, targets, seen);
   }
 
-  finalize({ warn, reports }: FinalizeContext): void {
-    const rounded = reports.flatMap(({ module, fallback }) => (fallback === ROUNDED_TO_NEAREST ? [module] : []));
-    if (rounded.length === 0) return;
-    const [count, total] = [rounded.length, this.quantization.schemes.size];
-    warn(
-      `the Hessian could not be factorised for ${count} of ${total} modules, which were ${ROUNDED_TO_NEAREST} instead: ` +
-        `${rounded.slice(0, 10).join(", ")}${count > 10 ? ", …" : ""}. ` +
-        "Raise dampening_frac, or use more or shuffled samples.",
-    );
+  finalize(context: FinalizeContext): void {
+    warnOfFailures(context, this.quantization.schemes.size, ROUNDED_TO_NEAREST);
   }
 
   /** Targets that read the same value have one Hessian, which is factorised once. */
@@ -206,14 +199,6 @@ function groupOfColumn({ strategy, groupSize }: QuantizationArgs, columns: numbe
 function perRow<T extends Float32Array | Int8Array>(values: T, rows: number): T {
   if (values.length > 1 || rows === 1) return values;
   return new (values.constructor as new (length: number) => T)(rows).fill(values[0]) as T;
-}
-
-function withoutColumns(weight: Tensor<"F32">, columns: readonly number[]): Tensor<"F32"> {
-  if (columns.length === 0) return weight;
-  const [rows, width] = weight.shape;
-  const data = weight.data.slice();
-  for (let row = 0; row < rows; row++) for (const column of columns) data[row * width + column] = 0;
-  return new Tensor("F32", weight.shape, data);
 }
 
 function invalid(field: string, found: unknown, expected: string): RecipeError {

@@ -1,6 +1,7 @@
 import { CompressionError } from "../errors.ts";
 import { emptyLowerPanels, type LowerPanels } from "../kernels/lower-panels.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { FinalizeContext } from "./modifier.ts";
 import type { Statistic } from "./tap.ts";
 
 /** A Hessian made ready for GPTQ: scaled, columns in the positions that are visited last to first, dead ones neutral, damped. */
@@ -70,4 +71,24 @@ function permute(
     }
   }
   return result;
+}
+
+/** A weight with zeros in `columns`; the weight itself where there are none. */
+export function withoutColumns(weight: Tensor<"F32">, columns: readonly number[]): Tensor<"F32"> {
+  if (columns.length === 0) return weight;
+  const [rows, width] = weight.shape;
+  const data = weight.data.slice();
+  for (let row = 0; row < rows; row++) for (const column of columns) data[row * width + column] = 0;
+  return new Tensor("F32", weight.shape, data);
+}
+
+/** Says once, at the end, which of `total` modules got `fallback` because their Hessian could not be factorised. */
+export function warnOfFailures({ warn, reports }: FinalizeContext, total: number, fallback: string): void {
+  const failed = reports.flatMap((report) => (report.fallback === fallback ? [report.module] : []));
+  if (failed.length === 0) return;
+  warn(
+    `the Hessian could not be factorised for ${failed.length} of ${total} modules, which were ${fallback} instead: ` +
+      `${failed.slice(0, 10).join(", ")}${failed.length > 10 ? ", …" : ""}. ` +
+      "Raise dampening_frac, or use more or shuffled samples.",
+  );
 }

@@ -1,3 +1,4 @@
+import { CompressionError } from "../errors.ts";
 import type { CompressedModules } from "../formats/compressed-modules.ts";
 import { narrow } from "../formats/narrow.ts";
 import type { KernelPool } from "../kernels/pool.ts";
@@ -70,6 +71,7 @@ export class Stage implements CompressionStage, CompressedModules {
   /** What was put in place of weights, for the subgraphs to come. */
   readonly #propagated = new Map<Linear, Tensor<"F32">>();
   readonly tensors = new Map<Module, ReadonlyMap<string, Tensor>>();
+  readonly #pruned = new Map<Linear, Uint8Array>();
 
   constructor(
     readonly index: number,
@@ -93,6 +95,18 @@ export class Stage implements CompressionStage, CompressedModules {
 
   async weight(module: Linear): Promise<Tensor<FloatDType>> {
     return fromFloat32(await this.context.weights.load(module.weight), this.context.savedDType(module));
+  }
+
+  setPruned(module: Linear, weight: Tensor<"F32">): void {
+    this.setWeight(module, weight);
+    this.#pruned.set(
+      module,
+      Uint8Array.from(weight.data, (value) => Number(value === 0)),
+    );
+  }
+
+  pruned(module: Linear): Uint8Array | undefined {
+    return this.#pruned.get(module);
   }
 
   setWeight(module: Linear, weight: Tensor<"F32">): void {
@@ -126,7 +140,18 @@ export class Stage implements CompressionStage, CompressedModules {
   }
 
   #propagate(module: Linear, weight: Tensor<"F32">): void {
+    this.#checkZeros(module, weight);
     this.context.weights.replace(module.weight, weight);
     this.#propagated.set(module, weight);
+  }
+
+  /** @throws CompressionError if a weight that was pruned is not zero any more */
+  #checkZeros(module: Linear, { data }: Tensor<"F32">): void {
+    const filled = this.#pruned.get(module)?.findIndex((mark, at) => mark === 1 && data[at] !== 0) ?? -1;
+    if (filled < 0) return;
+    const [path] = this.modules.find(([, other]) => other === module) ?? [];
+    throw new CompressionError(
+      `${path}.weight: ${data[filled]} at index ${filled}, which was pruned, expected it to stay zero. Prune last.`,
+    );
   }
 }
