@@ -72,7 +72,8 @@ export function roundColumnsDirectly(hessian: Float64Array, problem: ColumnProbl
   for (let start = 0; start < weight.length; start += n) {
     const row = Float64Array.from(order, (column) => weight[start + column]);
     for (const [j, column] of order.entries()) {
-      const { code, value } = roundToNearest(problem, start / n, column, row[j]);
+      const kept = problem.pruned?.[start + column] === 1;
+      const { code, value } = roundToNearest(problem, start / n, column, kept ? 0 : row[j]);
       codes[start + column] = code;
       const error = (row[j] - value) / u[j * n + j];
       loss += error ** 2 / 2;

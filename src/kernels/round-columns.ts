@@ -17,6 +17,8 @@ export interface ColumnProblem {
   /** The column in each position; positions are visited from the last to the first. */
   readonly order: Int32Array;
   readonly numBits: number;
+  /** [rows, columns]: 1 for each weight that is zero and is to stay so; without it there are none. */
+  readonly pruned?: Uint8Array;
 }
 
 /** What GPTQ makes of a weight. */
@@ -56,8 +58,20 @@ export async function roundColumns(
       const shareOf = sharesOfRows(threads, rows);
       await threads.run("roundBlock", (thread) => {
         const share = shareOf(thread);
-        const { weight, order, group, scale, zero, codes, loss, lowest, highest } = place;
-        const tables = [weight, order + 4 * start, group, scale, zero, block, corrected, codes, loss, scratch[thread]];
+        const { weight, order, group, scale, zero, pruned, codes, loss, lowest, highest } = place;
+        const tables = [
+          weight,
+          order + 4 * start,
+          group,
+          scale,
+          zero,
+          pruned,
+          block,
+          corrected,
+          codes,
+          loss,
+          scratch[thread],
+        ];
         return share && [...tables, columns, lanes, rows, width, lowest, highest, ...share];
       });
       rowsOf(difference, start, after).data.set(arena.view(Float32Array, corrected, width * lanes));
@@ -71,7 +85,7 @@ export async function roundColumns(
 
 /** Puts what all panels share into the kernels' memory. */
 function placeProblem({ arena }: KernelContext, { columns }: LowerPanels, problem: ColumnProblem) {
-  const { weight, scale, zeroPoint, groupOfColumn, order, numBits } = problem;
+  const { weight, scale, zeroPoint, groupOfColumn, order, numBits, pruned } = problem;
   const rows = weight.length / columns;
   const lanes = Math.ceil(rows / ROWS) * ROWS;
   const half = 2 ** (numBits - 1);
@@ -84,6 +98,7 @@ function placeProblem({ arena }: KernelContext, { columns }: LowerPanels, proble
     group: arena.put(groupOfColumn),
     scale: arena.put(byGroup(scale, rows, lanes)),
     zero: arena.put(byGroup(zeroPoint ?? new Int8Array(scale.length), rows, lanes)),
+    pruned: pruned ? arena.put(pruned) : 0,
     codes: arena.take(rows * columns),
     loss: arena.put(new Float64Array(rows)),
     lowest: -half,

@@ -39,7 +39,8 @@ export interface GPTQOptions extends QuantizationOptions {
  * GPTQ (arXiv:2210.17323): rounds a weight column by column, moving each error to the columns still to come.
  *
  * Scales are those of the original weight; the Hessian is 2/n Σ XᵀX of the module's input over n sequences.
- * Where it cannot be factorised, the module is rounded to nearest, with a warning.
+ * Where it cannot be factorised, the module is rounded to nearest, with a warning. What a modifier before it pruned stays
+ * zero, and the columns still to come make up for that as for any other error.
  */
 export class GPTQModifier implements Modifier {
   readonly name = "GPTQModifier";
@@ -106,7 +107,10 @@ export class GPTQModifier implements Modifier {
     const importance = diagonal(seen.value);
     const scales = this.#scales as WeightScales;
     const qparams = await Promise.all(targets.map((target) => scales.find(stage, target, () => importance)));
-    const problems = targets.map(({ args }, index) => columnProblem(weights[index], qparams[index], args, hessian));
+    const problems = targets.map(({ args, module }, index) => ({
+      ...columnProblem(weights[index], qparams[index], args, hessian),
+      pruned: stage.pruned(module),
+    }));
     const unseen = hessian.dead.length === hessian.order.length;
     if (unseen) {
       const paths = targets.map(({ path }) => path).join(", ");
