@@ -1,4 +1,4 @@
-import { CompressionError, RecipeError } from "../errors.ts";
+import { RecipeError } from "../errors.ts";
 import type { ColumnProblem } from "../kernels/round-columns.ts";
 import type { Module } from "../nn/module.ts";
 import { type ObserverRegistry, observers } from "../observers/registry.ts";
@@ -15,6 +15,7 @@ import { type PreparedHessian, prepareHessian, warnOfFailures, withoutColumns } 
 import type { CompressionStage, FinalizeContext, Modifier, ModifierContext } from "./modifier.ts";
 import { targetsIn } from "./quantization.ts";
 import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
+import { bySharedInput } from "./shared-input.ts";
 import { type Statistic, secondMoment, type Tap } from "./tap.ts";
 import { WeightScales, type WeightTarget } from "./weight-scales.ts";
 
@@ -80,17 +81,8 @@ export class GPTQModifier implements Modifier {
 
   async compress(stage: CompressionStage): Promise<void> {
     this.#activations?.store(stage);
-    const bySharedInput = new Map<Statistic, WeightTarget[]>();
-    for (const { path, module, args } of targetsIn(stage, this.quantization)) {
-      const tap = this.#taps.get(module);
-      const seen = tap && stage.statistic(tap);
-      if (!seen)
-        throw new CompressionError(
-          `${path}: never run on the calibration data, expected some input. Add it to ignore.`,
-        );
-      bySharedInput.set(seen, [...(bySharedInput.get(seen) ?? []), { path, module, args }]);
-    }
-    for (const [seen, targets] of bySharedInput) await this.#quantizeTogether(stage, targets, seen);
+    const targets = bySharedInput(stage, targetsIn(stage, this.quantization), this.#taps);
+    for (const [seen, sharing] of targets) await this.#quantizeTogether(stage, sharing, seen);
   }
 
   finalize(context: FinalizeContext): void {

@@ -1,6 +1,7 @@
 import { CompressionError } from "../errors.ts";
 import { emptyLowerPanels, type LowerPanels } from "../kernels/lower-panels.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { expectFiniteInput } from "./finite.ts";
 import type { FinalizeContext } from "./modifier.ts";
 import type { Statistic } from "./tap.ts";
 
@@ -34,11 +35,7 @@ export function prepareHessian(
 ): PreparedHessian {
   const columns = value.shape[0];
   const diagonal = Float64Array.from({ length: columns }, (_, i) => (2 / sequences) * value.data[i * columns + i]);
-  if (!diagonal.every(Number.isFinite)) {
-    throw new CompressionError(
-      `${path}: its input is not finite on the calibration data, expected finite numbers. Check the weights before it.`,
-    );
-  }
+  expectFiniteInput(diagonal, path);
   const dead = [...diagonal.keys()].filter((i) => diagonal[i] === 0);
   const order = Int32Array.from(diagonal.keys()).reverse();
   if (byImportance) order.sort((a, b) => diagonal[a] - diagonal[b] || b - a);
