@@ -228,3 +228,31 @@ test("magnitude pruning takes the smallest of each weight, and needs no data", a
     expect(zerosOf(tensor), path).toEqual(Uint8Array.from(magnitudes, (value) => Number(value <= threshold)));
   }
 });
+
+describe("SparseGPT without a usable Hessian, or with zeros", () => {
+  test("prunes by magnitude what cannot be factorised, with one warning", async () => {
+    const recipe = `SparseGPTModifier: {sparsity: 0.5, dampening_frac: 0, targets: ['re:.*layers.0.*down_proj$']}`;
+    const { warnings, tensors } = await run(recipe, { numCalibrationSamples: 1 });
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(
+      "1 of 1 modules, which were pruned by magnitude instead: model.layers.0.mlp.down_proj",
+    );
+    expect(shareOfZeros([tensors.get("model.layers.0.mlp.down_proj.weight") as Tensor])).toBe(0.5);
+  });
+
+  test("preserve_sparsity_mask keeps zeros, and refuses a sparsity below theirs", async () => {
+    const { output } = await run(`MagnitudePruningModifier: {final_sparsity: 0.6, targets: [${projections}]}`);
+    const recipe = (sparsity: number) =>
+      `SparseGPTModifier: {sparsity: ${sparsity}, preserve_sparsity_mask: true, targets: [${projections}]}`;
+    await expect(run(recipe(0.5), { model: output })).rejects.toThrow(
+      /^model\.layers\.0\.\S+: 0\.6\d* of its weight is zero, expected at most the sparsity of 0\.5\./,
+    );
+    const before = readSafetensors(join(output, "model.safetensors"));
+    for (const [path, tensor] of (await run(recipe(0.7), { model: output })).tensors) {
+      if (!isProjection(path)) continue;
+      const [old, now] = [zerosOf(before.get(path) as Tensor), zerosOf(tensor)];
+      expect(old.every((mark, at) => mark <= now[at])).toBe(true);
+      expect(shareOfZeros([tensor])).toBeGreaterThan(0.69);
+    }
+  });
+});

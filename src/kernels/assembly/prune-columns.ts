@@ -3,7 +3,7 @@
 // the reference's U is 1 / L[p, p], so that the saliency of w, (w / U)², is (w · L[p, p])². What w is before any weight
 // between is pruned follows from the same loop with nothing pruned there.
 
-import { gather, sumBlock } from "./round-columns";
+import { gather, storeDifference, sumBlock } from "./round-columns";
 
 const ROWS: usize = 8;
 
@@ -163,11 +163,7 @@ function scatter(
   row: usize,
   count: usize,
 ): void {
-  for (let p: usize = 0; p < width; p++) {
-    const to = correction + ((p * lanes + row) << 2);
-    v128.store(to, v128.load(difference + ((p * ROWS) << 2)));
-    v128.store(to, v128.load(difference + ((p * ROWS) << 2), 16), 16);
-  }
+  storeDifference(difference, correction, lanes, width, row);
   for (let lane: usize = 0; lane < count; lane++) {
     const line = result + (((row + lane) * n) << 2);
     let sum = load<f64>(loss + ((row + lane) << 3));

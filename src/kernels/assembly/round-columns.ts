@@ -242,11 +242,7 @@ function scatter(
   row: usize,
   count: usize,
 ): void {
-  for (let p: usize = 0; p < width; p++) {
-    const to = correction + ((p * lanes + row) << 2);
-    v128.store(to, v128.load(difference + ((p * ROWS) << 2)));
-    v128.store(to, v128.load(difference + ((p * ROWS) << 2), 16), 16);
-  }
+  storeDifference(difference, correction, lanes, width, row);
   for (let lane: usize = 0; lane < count; lane++) {
     const line = codes + (row + lane) * n;
     let sum = load<f64>(loss + ((row + lane) << 3));
@@ -256,5 +252,14 @@ function scatter(
       sum += (error * error) / 2;
     }
     store<f64>(loss + ((row + lane) << 3), sum);
+  }
+}
+
+/** D of eight rows, in place of the correction. */
+export function storeDifference(difference: usize, correction: usize, lanes: usize, width: usize, row: usize): void {
+  for (let p: usize = 0; p < width; p++) {
+    const to = correction + ((p * lanes + row) << 2);
+    v128.store(to, v128.load(difference + ((p * ROWS) << 2)));
+    v128.store(to, v128.load(difference + ((p * ROWS) << 2), 16), 16);
   }
 }
