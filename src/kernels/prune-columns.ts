@@ -136,11 +136,11 @@ async function leastSalient(
   const current = context.arena.view(Float32Array, places.result, rows * columns);
   const order = context.arena.view(Int32Array, places.order, width);
   const saliency = new Float32Array(width * rows);
-  for (let position = 0; position < width; position++) {
-    const diagonal = block.factor[position * (width + 1)];
-    for (let row = 0; row < rows; row++) {
+  for (let row = 0; row < rows; row++) {
+    for (let position = 0; position < width; position++) {
       if (kept[position * lanes + row]) continue; // 0: the first to be taken
-      saliency[position * rows + row] = (current[row * columns + order[position]] * diagonal) ** 2;
+      const value = current[row * columns + order[position]] * block.factor[position * (width + 1)];
+      saliency[position * rows + row] = value * value;
     }
   }
   const least = upToKthSmallest(saliency, Math.min(count, saliency.length - 1));

@@ -40,7 +40,9 @@ export function smallestOfRows(scores: Float32Array, columns: number, count: num
 /** All scores up to the k-th smallest, k from 0: at least k + 1 of them. */
 export function upToKthSmallest(scores: Float32Array, k: number): Pruned {
   const threshold = kthSmallest(scores, k);
-  return Uint8Array.from(scores, (score) => Number(score <= threshold));
+  const pruned = new Uint8Array(scores.length);
+  for (let at = 0; at < scores.length; at++) pruned[at] = Number(scores[at] <= threshold);
+  return pruned;
 }
 
 /** The k-th smallest of `values`, k from 0, by quickselect (Hoare 1961) on a copy. */

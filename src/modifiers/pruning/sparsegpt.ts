@@ -82,7 +82,7 @@ export class SparseGPTModifier extends CalibratedPruning<SparseGPTOptions> {
     const share = zeros ? zeros.reduce((sum, mark) => sum + mark, 0) / data.length : 0;
     if (share > sparsity) {
       throw new RecipeError(
-        `${path}: ${share} of its weight is zero, expected at most the sparsity of ${sparsity}. ` +
+        `${path}: ${share.toFixed(4)} of its weight is zero, expected at most the sparsity of ${sparsity}. ` +
           "Raise it, or leave out preserve_sparsity_mask.",
       );
     }
