@@ -49,6 +49,12 @@ export type {
   ParameterChanges,
   Replay,
 } from "./modifiers/modifier.ts";
+export { ConstantPruningModifier } from "./modifiers/pruning/constant.ts";
+export { MagnitudePruningModifier, type MagnitudePruningOptions } from "./modifiers/pruning/magnitude.ts";
+export type { PruningTargets } from "./modifiers/pruning/pruned-linears.ts";
+export { SparseGPTModifier, type SparseGPTOptions } from "./modifiers/pruning/sparsegpt.ts";
+export type { SparsityOptions } from "./modifiers/pruning/sparsity-plan.ts";
+export { WandaPruningModifier } from "./modifiers/pruning/wanda.ts";
 export { QuantizationModifier } from "./modifiers/quantization.ts";
 export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
 export type { DuoScaling } from "./modifiers/smoothing/grid.ts";

@@ -73,7 +73,8 @@ export function roundColumnsDirectly(hessian: Float64Array, problem: ColumnProbl
   for (let start = 0; start < weight.length; start += n) {
     const row = Float64Array.from(order, (column) => weight[start + column]);
     for (const [j, column] of order.entries()) {
-      const { code, value } = roundToNearest(problem, start / n, column, row[j]);
+      const kept = problem.pruned?.[start + column] === 1;
+      const { code, value } = roundToNearest(problem, start / n, column, kept ? 0 : row[j]);
       codes[start + column] = code;
       const error = (row[j] - value) / u[j * n + j];
       loss += error ** 2 / 2;
@@ -101,7 +102,7 @@ function halfToEven(value: number): number {
 }
 
 /** By Gauss and Jordan, without pivoting: for symmetric positive definite matrices. */
-function invert(matrix: Float64Array, n: number): Float64Array {
+export function invert(matrix: Float64Array, n: number): Float64Array {
   const rest = matrix.slice();
   for (let p = 0; p < n; p++) {
     const pivot = rest[p * n + p];
@@ -118,7 +119,7 @@ function invert(matrix: Float64Array, n: number): Float64Array {
 }
 
 /** U, upper triangular, with UᵀU = A. */
-function upperCholesky(matrix: Float64Array, n: number): Float64Array {
+export function upperCholesky(matrix: Float64Array, n: number): Float64Array {
   const u = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
     for (let j = i; j < n; j++) {

@@ -1,12 +1,10 @@
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
-import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
-import { createModel } from "../src/models/registry.ts";
 import { Linear } from "../src/nn/linear.ts";
 import { oneshot } from "../src/oneshot.ts";
 import { compress, FIXTURES, readConfig, run } from "./compressed-fixture.ts";
 import { readSafetensors } from "./read-safetensors.ts";
+import { readWeights } from "./read-weights.ts";
 import { SecondMoments } from "./second-moments.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
@@ -46,19 +44,6 @@ describe("GPTQ", () => {
     },
   );
 });
-
-/** The weights of all linears, decompressed, by path. */
-async function readWeights(folder: string): Promise<Map<string, Float32Array>> {
-  const checkpoint = await openCheckpoint(folder);
-  const network = createModel(checkpoint.config);
-  bindCheckpoint(network, checkpoint);
-  const linears = network.namedModules().filter((entry): entry is [string, Linear] => entry[1] instanceof Linear);
-  const weights = await Promise.all(
-    linears.map(async ([path, { weight }]) => [path, (await weight.load()).data] as const),
-  );
-  await checkpoint.close();
-  return new Map(weights);
-}
 
 /** trace((W − Ŵ) XᵀX (W − Ŵ)ᵀ): what the rounding does to the module's output. */
 function error(weight: Float32Array, rounded: Float32Array | undefined, moment: Float32Array): number {

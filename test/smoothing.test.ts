@@ -68,7 +68,7 @@ async function changedBy(
   initializeModifiers(modifiers, model, { warn: () => {} });
   const batch = batchOf(name);
   const subgraphs = traceSubgraphs(model, batch, targets ?? model.noSplitModules);
-  const kernels = await KernelPool.create(await createMatrixProducts({ threads: 1 }), { threads: 1 });
+  const kernels = await KernelPool.create(createMatrixProducts({ threads: 1 }), { threads: 1 });
   const dispatched = await dispatchForSequential(model, { device: "cpu", threads: 1 });
   const options = { modifiers, kernels, savedDType: (): FloatDType => "F32", control: {}, memoryBudget };
   const paths = new Map(model.namedParameters().map(([path, parameter]) => [parameter, path]));

@@ -3,6 +3,7 @@ import { Arena } from "./arena.ts";
 import { factorize, type KernelContext } from "./cholesky.ts";
 import { type LowerPanels, takeLowerPanels } from "./lower-panels.ts";
 import type { MatrixProducts } from "./matrix-products.ts";
+import { type PrunedColumns, type PruningProblem, pruneColumns } from "./prune-columns.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
 import { Threads } from "./threads.ts";
 
@@ -34,22 +35,41 @@ export class KernelPool {
    * @returns a result for each problem; undefined if the Hessian is not positive definite
    */
   roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
-    const { arena, buffers } = this.context;
-    return this.#enqueue(async () => {
-      const results: RoundedColumns[] = [];
-      const isDefinite = await factorize(this.context, hessian);
-      for (const problem of isDefinite ? problems : []) {
-        results.push(await arena.scoped(() => roundColumns(this.context, hessian, problem)));
-      }
-      for (const { matrix } of hessian.panels) buffers.give(matrix);
-      return isDefinite ? results : undefined;
-    });
+    return this.#solve(hessian, problems, roundColumns);
+  }
+
+  /**
+   * SparseGPT's column loop for weights that share a Hessian: factorises it once, then prunes each weight.
+   *
+   * @param hessian - damped, columns from the last to the first; its panels are taken back
+   * @returns a result for each problem; undefined if the Hessian is not positive definite
+   */
+  pruneColumns(hessian: LowerPanels, problems: readonly PruningProblem[]): Promise<PrunedColumns[] | undefined> {
+    return this.#solve(hessian, problems, pruneColumns);
   }
 
   /** Stops the threads. */
   async close(): Promise<void> {
     await this.#last.catch(() => undefined);
     await this.context.threads.stop();
+  }
+
+  /** Solves problems with the factor of a Hessian, one after another; undefined if there is none. */
+  #solve<Problem, Result>(
+    hessian: LowerPanels,
+    problems: readonly Problem[],
+    solve: (context: KernelContext, factor: LowerPanels, problem: Problem) => Promise<Result>,
+  ): Promise<Result[] | undefined> {
+    const { arena, buffers } = this.context;
+    return this.#enqueue(async () => {
+      const results: Result[] = [];
+      const isDefinite = await factorize(this.context, hessian);
+      for (const problem of isDefinite ? problems : []) {
+        results.push(await arena.scoped(() => solve(this.context, hessian, problem)));
+      }
+      for (const { matrix } of hessian.panels) buffers.give(matrix);
+      return isDefinite ? results : undefined;
+    });
   }
 
   #enqueue<T>(work: () => Promise<T>): Promise<T> {

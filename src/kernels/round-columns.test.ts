@@ -63,6 +63,18 @@ describe("the kernel computes what the paper's loop does", () => {
     expect(found.loss / expected.loss).toBeCloseTo(1, 4);
   });
 
+  test("where a part of the weight is pruned, it stays so and its share is carried on", async () => {
+    const [hessian, problem] = [
+      randomHessian(160, 1),
+      randomProblem({ rows: 13, columns: 160, groupSize: 32, numBits: 4 }, 2),
+    ];
+    const pruned = Uint8Array.from(problem.weight, (value) => Number(value < 0));
+    const sparse = { ...problem, weight: problem.weight.map((value) => Math.max(0, value)), pruned };
+    const [found, expected] = [await round(hessian, sparse), roundColumnsDirectly(hessian, sparse)];
+    expect(found.codes).toEqual(expected.codes);
+    expect(found.loss / expected.loss).toBeCloseTo(1, 4);
+  });
+
   test("on random sizes", async () => {
     const sizes = fc.record({
       rows: fc.integer({ min: 1, max: 20 }),

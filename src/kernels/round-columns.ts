@@ -1,6 +1,7 @@
 import type { KernelContext } from "./cholesky.ts";
 import type { LowerPanel, LowerPanels } from "./lower-panels.ts";
 import { rowsOf } from "./matrix-products.ts";
+import type { Threads } from "./threads.ts";
 
 /** A weight to be rounded column by column. */
 export interface ColumnProblem {
@@ -15,6 +16,8 @@ export interface ColumnProblem {
   /** The column in each position; positions are visited from the last to the first. */
   readonly order: Int32Array;
   readonly numBits: number;
+  /** [rows, columns]: 1 for each weight that is zero and is to stay so; without it there are none. */
+  readonly pruned?: Uint8Array;
 }
 
 /** What GPTQ makes of a weight. */
@@ -26,7 +29,7 @@ export interface RoundedColumns {
 }
 
 /** Rows that a kernel works on at once. */
-const ROWS = 8;
+export const ROWS = 8;
 
 /**
  * Rounds a weight with the factor of its Hessian, a panel of positions at a time: what the panels after it add to its
@@ -50,14 +53,24 @@ export async function roundColumns(
     await arena.scoped(async () => {
       const [block, corrected] = [arena.put(transposeBlock(matrix)), arena.put(correction.data)];
       const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * 3 * width));
-      const panels = Math.ceil(rows / ROWS);
-      const cut = (thread: number) => Math.min(rows, ROWS * Math.round((panels * thread) / threads.count));
+      const shareOf = sharesOfRows(threads, rows);
       await threads.run("roundBlock", (thread) => {
-        const [begin, end] = [cut(thread), cut(thread + 1)];
-        if (begin >= end) return null;
-        const { weight, order, group, scale, zero, codes, loss, lowest, highest } = place;
-        const tables = [weight, order + 4 * start, group, scale, zero, block, corrected, codes, loss, scratch[thread]];
-        return [...tables, columns, lanes, rows, width, lowest, highest, begin, end];
+        const share = shareOf(thread);
+        const { weight, order, group, scale, zero, pruned, codes, loss, lowest, highest } = place;
+        const tables = [
+          weight,
+          order + 4 * start,
+          group,
+          scale,
+          zero,
+          pruned,
+          block,
+          corrected,
+          codes,
+          loss,
+          scratch[thread],
+        ];
+        return share && [...tables, columns, lanes, rows, width, lowest, highest, ...share];
       });
       rowsOf(difference, start, after).data.set(arena.view(Float32Array, corrected, width * lanes));
     });
@@ -72,7 +85,7 @@ export async function roundColumns(
 
 /** Puts what all panels share into the kernels' memory. */
 function placeProblem({ arena }: KernelContext, { columns }: LowerPanels, problem: ColumnProblem) {
-  const { weight, scale, zeroPoint, groupOfColumn, order, numBits } = problem;
+  const { weight, scale, zeroPoint, groupOfColumn, order, numBits, pruned } = problem;
   const rows = weight.length / columns;
   const lanes = Math.ceil(rows / ROWS) * ROWS;
   const half = 2 ** (numBits - 1);
@@ -85,6 +98,7 @@ function placeProblem({ arena }: KernelContext, { columns }: LowerPanels, proble
     group: arena.put(groupOfColumn),
     scale: arena.put(byGroup(scale, rows, lanes)),
     zero: arena.put(byGroup(zeroPoint ?? new Int8Array(scale.length), rows, lanes)),
+    pruned: pruned ? arena.put(pruned) : 0,
     codes: arena.take(rows * columns),
     loss: arena.put(new Float64Array(rows)),
     lowest: -half,
@@ -104,8 +118,15 @@ function byGroup(values: Float32Array | Int8Array, rows: number, lanes: number):
   return result;
 }
 
+/** The rows, begin to end, that each thread works on: a multiple of what a kernel works on at once; null for none. */
+export function sharesOfRows(threads: Threads, rows: number): (thread: number) => [begin: number, end: number] | null {
+  const panels = Math.ceil(rows / ROWS);
+  const cut = (thread: number) => Math.min(rows, ROWS * Math.round((panels * thread) / threads.count));
+  return (thread) => (cut(thread) < cut(thread + 1) ? [cut(thread), cut(thread + 1)] : null);
+}
+
 /** [p, k] is L[k, p] of the diagonal block. */
-function transposeBlock({ data, shape: [, width] }: LowerPanel["matrix"]): Float32Array {
+export function transposeBlock({ data, shape: [, width] }: LowerPanel["matrix"]): Float32Array {
   const result = new Float32Array(width * width);
   for (let k = 0; k < width; k++) for (let p = 0; p <= k; p++) result[p * width + k] = data[k * width + p];
   return result;

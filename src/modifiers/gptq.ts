@@ -1,4 +1,4 @@
-import { CompressionError, RecipeError } from "../errors.ts";
+import { RecipeError } from "../errors.ts";
 import type { ColumnProblem } from "../kernels/round-columns.ts";
 import type { Module } from "../nn/module.ts";
 import { type ObserverRegistry, observers } from "../observers/registry.ts";
@@ -11,10 +11,11 @@ import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { ActivationCalibration } from "./activations.ts";
-import { type PreparedHessian, prepareHessian } from "./hessian.ts";
+import { type PreparedHessian, prepareHessian, warnOfFailures, withoutColumns } from "./hessian.ts";
 import type { CompressionStage, FinalizeContext, Modifier, ModifierContext } from "./modifier.ts";
 import { targetsIn } from "./quantization.ts";
 import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
+import { bySharedInput } from "./shared-input.ts";
 import { type Statistic, secondMoment, type Tap } from "./tap.ts";
 import { WeightScales, type WeightTarget } from "./weight-scales.ts";
 
@@ -39,7 +40,8 @@ export interface GPTQOptions extends QuantizationOptions {
  * GPTQ (arXiv:2210.17323): rounds a weight column by column, moving each error to the columns still to come.
  *
  * Scales are those of the original weight; the Hessian is 2/n Σ XᵀX of the module's input over n sequences.
- * Where it cannot be factorised, the module is rounded to nearest, with a warning.
+ * Where it cannot be factorised, the module is rounded to nearest, with a warning. What a modifier before it pruned stays
+ * zero, and the columns still to come make up for that as for any other error.
  */
 export class GPTQModifier implements Modifier {
   readonly name = "GPTQModifier";
@@ -79,28 +81,12 @@ export class GPTQModifier implements Modifier {
 
   async compress(stage: CompressionStage): Promise<void> {
     this.#activations?.store(stage);
-    const bySharedInput = new Map<Statistic, WeightTarget[]>();
-    for (const { path, module, args } of targetsIn(stage, this.quantization)) {
-      const tap = this.#taps.get(module);
-      const seen = tap && stage.statistic(tap);
-      if (!seen)
-        throw new CompressionError(
-          `${path}: never run on the calibration data, expected some input. Add it to ignore.`,
-        );
-      bySharedInput.set(seen, [...(bySharedInput.get(seen) ?? []), { path, module, args }]);
-    }
-    for (const [seen, targets] of bySharedInput) await this.#quantizeTogether(stage, targets, seen);
+    const targets = bySharedInput(stage, targetsIn(stage, this.quantization), this.#taps);
+    for (const [seen, sharing] of targets) await this.#quantizeTogether(stage, sharing, seen);
   }
 
-  finalize({ warn, reports }: FinalizeContext): void {
-    const rounded = reports.flatMap(({ module, fallback }) => (fallback === ROUNDED_TO_NEAREST ? [module] : []));
-    if (rounded.length === 0) return;
-    const [count, total] = [rounded.length, this.quantization.schemes.size];
-    warn(
-      `the Hessian could not be factorised for ${count} of ${total} modules, which were ${ROUNDED_TO_NEAREST} instead: ` +
-        `${rounded.slice(0, 10).join(", ")}${count > 10 ? ", …" : ""}. ` +
-        "Raise dampening_frac, or use more or shuffled samples.",
-    );
+  finalize(context: FinalizeContext): void {
+    warnOfFailures(context, this.quantization.schemes.size, ROUNDED_TO_NEAREST);
   }
 
   /** Targets that read the same value have one Hessian, which is factorised once. */
@@ -114,7 +100,10 @@ export class GPTQModifier implements Modifier {
     const importance = diagonal(seen.value);
     const scales = this.#scales as WeightScales;
     const qparams = await Promise.all(targets.map((target) => scales.find(stage, target, () => importance)));
-    const problems = targets.map(({ args }, index) => columnProblem(weights[index], qparams[index], args, hessian));
+    const problems = targets.map(({ args, module }, index) => ({
+      ...columnProblem(weights[index], qparams[index], args, hessian),
+      pruned: stage.pruned(module),
+    }));
     const unseen = hessian.dead.length === hessian.order.length;
     if (unseen) {
       const paths = targets.map(({ path }) => path).join(", ");
@@ -207,14 +196,6 @@ function groupOfColumn({ strategy, groupSize }: QuantizationArgs, columns: numbe
 function perRow<T extends Float32Array | Int8Array>(values: T, rows: number): T {
   if (values.length > 1 || rows === 1) return values;
   return new (values.constructor as new (length: number) => T)(rows).fill(values[0]) as T;
-}
-
-function withoutColumns(weight: Tensor<"F32">, columns: readonly number[]): Tensor<"F32"> {
-  if (columns.length === 0) return weight;
-  const [rows, width] = weight.shape;
-  const data = weight.data.slice();
-  for (let row = 0; row < rows; row++) for (const column of columns) data[row * width + column] = 0;
-  return new Tensor("F32", weight.shape, data);
 }
 
 function invalid(field: string, found: unknown, expected: string): RecipeError {

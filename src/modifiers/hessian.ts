@@ -1,6 +1,8 @@
 import { CompressionError } from "../errors.ts";
 import type { LowerPanels } from "../kernels/lower-panels.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { expectFiniteInput } from "./finite.ts";
+import type { FinalizeContext } from "./modifier.ts";
 import type { Statistic } from "./tap.ts";
 
 /** A Hessian made ready for GPTQ: scaled, columns in the positions that are visited last to first, dead ones neutral, damped. */
@@ -35,11 +37,7 @@ export function prepareHessian(
 ): PreparedHessian {
   const columns = value.shape[0];
   const diagonal = Float64Array.from({ length: columns }, (_, i) => (2 / sequences) * value.data[i * columns + i]);
-  if (!diagonal.every(Number.isFinite)) {
-    throw new CompressionError(
-      `${path}: its input is not finite on the calibration data, expected finite numbers. Check the weights before it.`,
-    );
-  }
+  expectFiniteInput(diagonal, path);
   const dead = [...diagonal.keys()].filter((i) => diagonal[i] === 0);
   const order = Int32Array.from(diagonal.keys()).reverse();
   if (byImportance) order.sort((a, b) => diagonal[a] - diagonal[b] || b - a);
@@ -72,4 +70,24 @@ function permute(
       if (row < width) target[place + row] = diagonal[order[start + row]];
     }
   }
+}
+
+/** A weight with zeros in `columns`; the weight itself where there are none. */
+export function withoutColumns(weight: Tensor<"F32">, columns: readonly number[]): Tensor<"F32"> {
+  if (columns.length === 0) return weight;
+  const [rows, width] = weight.shape;
+  const data = weight.data.slice();
+  for (let row = 0; row < rows; row++) for (const column of columns) data[row * width + column] = 0;
+  return new Tensor("F32", weight.shape, data);
+}
+
+/** Says once, at the end, which of `total` modules got `fallback` because their Hessian could not be factorised. */
+export function warnOfFailures({ warn, reports }: FinalizeContext, total: number, fallback: string): void {
+  const failed = reports.flatMap((report) => (report.fallback === fallback ? [report.module] : []));
+  if (failed.length === 0) return;
+  warn(
+    `the Hessian could not be factorised for ${failed.length} of ${total} modules, which were ${fallback} instead: ` +
+      `${failed.slice(0, 10).join(", ")}${failed.length > 10 ? ", …" : ""}. ` +
+      "Raise dampening_frac, or use more or shuffled samples.",
+  );
 }

@@ -51,6 +51,10 @@ export interface CompressionStage {
   setEquivalent(where: string, changes: ParameterChanges): Promise<void>;
   /** Runs the subgraph up to a module, on all batches, and keeps what the module is given, within the budget of memory. */
   replay(module: Module): Promise<Replay>;
+  /** Replaces a weight by one whose zeros stay: no modifier after this one may change them. */
+  setPruned(module: Linear, weight: Tensor<"F32">): void;
+  /** 1 for each weight that is zero and is to stay so, row-major; undefined where no modifier has pruned the module. */
+  pruned(module: Linear): Uint8Array | undefined;
   /** Stores codes for a weight; what they decode to takes its place. With `propagate` false, later subgraphs do not see it. */
   setQuantized(module: Linear, quantized: QuantizedWeight, options?: { readonly propagate: boolean }): void;
   /** Stores tensors beside a module's weight, by name below the module: the scales of its activations, such as `input_scale`. */
@@ -78,6 +82,13 @@ export interface Modifier {
   readonly quantization?: ModelQuantization;
   /** Modules that are changed together and must lie in one subgraph, known after initialize. */
   readonly coupled?: readonly CoupledModules[];
+  /** Modules that it changes beside those with a scheme, known after initialize: every one must be run. */
+  readonly targets?: Iterable<Linear>;
+  /**
+   * Looks at the whole model before the first module is compressed, for what no subgraph knows by itself; its `compress`
+   * changes nothing. It costs one more run of the model.
+   */
+  readonly survey?: Modifier;
   /** Resolves targets and checks everything that can be checked before any data is read. */
   initialize(model: Module, context: ModifierContext): void;
   /** What to observe of a module. Called once for every module below a subgraph. */

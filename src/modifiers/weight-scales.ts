@@ -11,6 +11,7 @@ import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { finiteWeight } from "./finite.ts";
 import type { CompressionStage } from "./modifier.ts";
 
 /** Linears of one parent that runtimes multiply as one, and which therefore share a global scale. */
@@ -100,7 +101,7 @@ export function observeWeight(
   observer: Observer = memorylessMinmax,
   importance?: Float32Array,
 ): Range {
-  expectFinite(weight, path);
+  finiteWeight(weight, path);
   return observer.observe(weight, args, path, importance);
 }
 
@@ -122,16 +123,6 @@ export function weightQParams(
   if (toFloat32(qparams.scale).data.every((scale) => Number.isFinite(round(scale * steps)))) return qparams;
   throw new CompressionError(
     `${path}.weight: values so large that their codes decode to infinity in ${dtype}, expected ones nearer to 0. Repair the checkpoint.`,
-  );
-}
-
-/** @throws CompressionError naming the module and the place of a NaN or infinity */
-function expectFinite(weight: Tensor<FloatDType>, path: string): void {
-  const bad = toFloat32(weight).data.findIndex((value) => !Number.isFinite(value));
-  if (bad < 0) return;
-  const [row, column] = [Math.floor(bad / weight.shape[1]), bad % weight.shape[1]];
-  throw new CompressionError(
-    `${path}.weight: not finite at row ${row}, column ${column}, expected finite numbers. Repair the checkpoint.`,
   );
 }
 

@@ -1,7 +1,7 @@
 import type { Operand } from "../fx/traceable.ts";
 import { bool, i64, type TensorType } from "../fx/types.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { readsNoValues } from "./column-factors.ts";
+import { type ColumnRules, readsNoValues } from "./column-factors.ts";
 import { int64, ONNX_TYPE, scalar } from "./constants.ts";
 import { float, type OnnxExpression, type OnnxInput, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -54,6 +54,16 @@ export const causalMask = defineOp<[attentionMask: Operand], { window: number | 
 /** Heads of an attention, and what is done to its scores. */
 type AttentionAttributes = { heads: number; kvHeads: number; scale: number; softCap?: number };
 
+const ATTENTION_COLUMNS: ColumnRules = {
+  /** A query's result is a mean of values: it keeps the factors of the value head that its own head reads. */
+  factors(operand, attrs, [q]) {
+    if (operand !== 2) return undefined;
+    const { heads, kvHeads } = attrs as { heads: number; kvHeads: number };
+    const [size, group] = [headSize("attention", q, heads), heads / kvHeads];
+    return { effect: "kept", source: (column) => size * Math.floor(column / size / group) + (column % size) };
+  },
+};
+
 /**
  * Softmax(q kᵀ · scale) v with grouped heads, over the keys that `mask` shows, which are never later than the query.
  *
@@ -71,15 +81,7 @@ export const attention = defineOp<[q: Operand, k: Operand, v: Operand, mask: Ope
     const bias = onnx("Mul", [onnx("Sub", [onnx("Cast", [mask], { to: ONNX_TYPE.F32 }), ONE]), scalar("F32", UNSEEN)]);
     return onnx("Mul", [groupQueryAttention([q, k, v], attrs, bias), seesAnyKey(bias)]);
   },
-  columns: {
-    /** A query's result is a mean of values: it keeps the factors of the value head that its own head reads. */
-    factors(operand, attrs, [q]) {
-      if (operand !== 2) return undefined;
-      const { heads, kvHeads } = attrs as { heads: number; kvHeads: number };
-      const [size, group] = [headSize("attention", q, heads), heads / kvHeads];
-      return { effect: "kept", source: (column) => size * Math.floor(column / size / group) + (column % size) };
-    },
-  },
+  columns: ATTENTION_COLUMNS,
 });
 
 /** {@link attention} over all keys up to the query's own: what a mask without padding and window shows. */
@@ -90,6 +92,7 @@ export const causalAttention = defineOp<[q: Operand, k: Operand, v: Operand], At
     if (!isGrouped(type, attrs)) return onnx("Attention", [q, k, v], { ...plainAttributes(attrs), is_causal: 1 });
     return groupQueryAttention([q, k, v], attrs);
   },
+  columns: ATTENTION_COLUMNS,
 });
 
 function inferAttention(

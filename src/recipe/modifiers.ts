@@ -4,12 +4,17 @@ import { AWQModifier, type AWQOptions } from "../modifiers/awq.ts";
 import { GPTQModifier } from "../modifiers/gptq.ts";
 import { LogarithmicEqualizationModifier } from "../modifiers/logarithmic-equalization.ts";
 import type { Modifier } from "../modifiers/modifier.ts";
+import { ConstantPruningModifier } from "../modifiers/pruning/constant.ts";
+import { MagnitudePruningModifier } from "../modifiers/pruning/magnitude.ts";
+import { SparseGPTModifier } from "../modifiers/pruning/sparsegpt.ts";
+import { WandaPruningModifier } from "../modifiers/pruning/wanda.ts";
 import { QuantizationModifier } from "../modifiers/quantization.ts";
 import type { QuantizationOptions } from "../modifiers/quantization-options.ts";
 import { SmoothQuantModifier } from "../modifiers/smoothquant.ts";
 import type { ObserverRegistry } from "../observers/registry.ts";
 import { describeIssue, show } from "./issues.ts";
 import { type ModifierEntry, type ParseOptions, parseRecipe, type RecipeDocument } from "./parse.ts";
+import { constantPruningSchema, magnitudePruningSchema, sparseGptSchema, wandaSchema } from "./pruning-schema.ts";
 import { awqSchema, gptqSchema, quantizationSchema, smoothQuantSchema } from "./schema.ts";
 import { readRecipeText } from "./source.ts";
 
@@ -40,6 +45,10 @@ export const modifierTypes: ModifierRegistry = {
     (options, observers) => new QuantizationModifier(options, observers),
   ),
   SmoothQuantModifier: defineModifier(smoothQuantSchema, (options) => new SmoothQuantModifier(options)),
+  SparseGPTModifier: defineModifier(sparseGptSchema, (options) => new SparseGPTModifier(options)),
+  WandaPruningModifier: defineModifier(wandaSchema, (options) => new WandaPruningModifier(options)),
+  MagnitudePruningModifier: defineModifier(magnitudePruningSchema, (options) => new MagnitudePruningModifier(options)),
+  ConstantPruningModifier: defineModifier(constantPruningSchema, (options) => new ConstantPruningModifier(options)),
 };
 
 /** A class of modifiers, whose options are what its schema gives. */

@@ -3,7 +3,8 @@ import { closed, optional, unsupported } from "./fields.ts";
 import { show } from "./issues.ts";
 import { recipeArgsSchema, recipeSchemeSchema } from "./scheme.ts";
 
-const names = z.union([z.array(z.string()), z.string().transform((name) => [name])], {
+/** Names of modules: a list, or one alone. */
+export const names = z.union([z.array(z.string()), z.string().transform((name) => [name])], {
   error: ({ input }) => `${input === undefined ? "missing" : `found ${show(input)}`}, expected a list of names`,
 });
 
@@ -16,7 +17,7 @@ const ignored = z
 const schedule = unsupported("A schedule is for training.");
 
 /** Fields of llm-compressor's `Modifier`; `group` is a label. */
-const modifierFields = {
+export const modifierFields = {
   index: schedule,
   group: optional(z.string()).transform(() => undefined),
   start: schedule,

@@ -29,7 +29,8 @@ export interface PipelineOptions extends Omit<StageContext, "weights" | "statist
  *
  * For each subgraph: every modifier that observes something sees all batches, then compresses the subgraph's modules;
  * then the batches are run through the new weights, and what comes out feeds the later subgraphs. What nobody reads is
- * not computed: neither the last projection during calibration nor, at the end, the lm_head.
+ * not computed: neither the last projection during calibration nor, at the end, the lm_head. Surveys go through all
+ * subgraphs before the first is compressed.
  *
  * @returns what is to be saved, subgraph by subgraph; its memory is free once the next is asked for
  * @throws DataError naming a batch that has other keys than the first
@@ -41,6 +42,12 @@ export async function* compressInOrder(
   batches: readonly Batch[],
   options: PipelineOptions,
 ): AsyncGenerator<CompressedModules> {
+  const surveys = options.modifiers.flatMap(({ survey }) => survey ?? []);
+  if (surveys.length > 0) {
+    const whole = { ...options, modifiers: surveys, finished: undefined };
+    const surveyed = compressInOrder(subgraphs, dispatched, batches, whole);
+    while (!(await surveyed.next()).done); // what it yields is the model as it is
+  }
   const run = new Run(subgraphs, dispatched, batches, options);
   const done = options.finished?.count ?? 0;
   try {

@@ -75,6 +75,7 @@ export class Stage implements CompressionStage, CompressedModules {
   readonly #propagated = new Map<Parameter, Tensor<"F32">>();
   readonly #taken = new Set<Tensor<"F32">>();
   readonly tensors = new Map<Module, ReadonlyMap<string, Tensor>>();
+  readonly #pruned = new Map<Parameter, Uint8Array>();
 
   constructor(
     readonly index: number,
@@ -133,6 +134,18 @@ export class Stage implements CompressionStage, CompressedModules {
     return this.#runs.replay(module);
   }
 
+  setPruned(module: Linear, weight: Tensor<"F32">): void {
+    this.setWeight(module, weight);
+    this.#pruned.set(
+      module.weight,
+      Uint8Array.from(weight.data, (value) => Number(value === 0)),
+    );
+  }
+
+  pruned(module: Linear): Uint8Array | undefined {
+    return this.#pruned.get(module.weight);
+  }
+
   setQuantized(module: Linear, quantized: QuantizedWeight, { propagate } = { propagate: true }): void {
     const { weight } = module;
     this.quantized.set(module, quantized);
@@ -174,6 +187,7 @@ export class Stage implements CompressionStage, CompressedModules {
   }
 
   #propagate(parameter: Parameter, value: Tensor<"F32">): void {
+    this.#checkZeros(parameter, value);
     this.context.weights.replace(parameter, value);
     this.#propagated.set(parameter, value);
   }
@@ -184,5 +198,14 @@ export class Stage implements CompressionStage, CompressedModules {
       if (own) return `${path}.${own[0]}`;
     }
     return "parameter";
+  }
+
+  /** @throws CompressionError if a weight that was pruned is not zero any more */
+  #checkZeros(parameter: Parameter, { data }: Tensor<"F32">): void {
+    const filled = this.#pruned.get(parameter)?.findIndex((mark, at) => mark === 1 && data[at] !== 0) ?? -1;
+    if (filled < 0) return;
+    throw new CompressionError(
+      `${this.#pathOf(parameter)}: ${data[filled]} at index ${filled}, which was pruned, expected it to stay zero. Prune last.`,
+    );
   }
 }

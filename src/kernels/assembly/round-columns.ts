@@ -12,7 +12,8 @@ const BLOCK: usize = 32;
  * Rounds rows `begin` to `end`, a multiple of eight each but for the last, of the `width` columns in one block of positions.
  *
  * weight, codes: [rows, n], columns in their own order; order: the column in each position of the block; group: index of
- * each column's scale; scale and zero: [groups, lanes] in float32; factor: [p, k] is L[k, p] inside the block;
+ * each column's scale; scale and zero: [groups, lanes] in float32; pruned: [rows, n] bytes, 1 for a weight that is zero and
+ * stays so, or 0 for none; factor: [p, k] is L[k, p] inside the block;
  * correction: [width, lanes], Σ D[k] L[k, p] over the positions after the block, replaced by D; loss: float64, one a row;
  * scratch: room for 3 · width · 8 float32.
  */
@@ -22,6 +23,7 @@ export function roundBlock(
   group: usize,
   scale: usize,
   zero: usize,
+  pruned: usize,
   factor: usize,
   correction: usize,
   codes: usize,
@@ -49,6 +51,22 @@ export function roundBlock(
         const column = <usize>load<u32>(order + (p << 2));
         const place = (<usize>load<u32>(group + (column << 2)) * lanes + row) << 2;
         roundPosition(original, difference, sums, factor, scale + place, zero + place, width, p, stop, lowest, highest);
+        if (pruned != 0) {
+          const marks = pruned + row * n + column;
+          clearPruned(
+            marks,
+            original,
+            difference,
+            sums,
+            factor,
+            scale + place,
+            zero + place,
+            n,
+            width,
+            p,
+            min(ROWS, rows - row),
+          );
+        }
       }
       stop = start;
     }
@@ -57,7 +75,15 @@ export function roundBlock(
 }
 
 /** Eight rows of the weight, position by position; rows past the end repeat the last. */
-function gather(weight: usize, n: usize, order: usize, row: usize, rows: usize, width: usize, panel: usize): void {
+export function gather(
+  weight: usize,
+  n: usize,
+  order: usize,
+  row: usize,
+  rows: usize,
+  width: usize,
+  panel: usize,
+): void {
   for (let lane: usize = 0; lane < ROWS; lane++) {
     const line = weight + ((min(row + lane, rows - 1) * n) << 2);
     for (let p: usize = 0; p < width; p++) {
@@ -67,7 +93,7 @@ function gather(weight: usize, n: usize, order: usize, row: usize, rows: usize, 
 }
 
 /** sums[p] = correction[p] + Σ_{k≥stop} L[k, p] · D[k] for the positions `start` to `stop`: four at once. */
-function sumBlock(
+export function sumBlock(
   sums: usize,
   difference: usize,
   factor: usize,
@@ -174,6 +200,33 @@ function roundPosition(
   }
 }
 
+/** Undoes the rounding of position p where a weight is pruned: its code is that of zero, whatever was carried to it. */
+function clearPruned(
+  pruned: usize,
+  original: usize,
+  difference: usize,
+  sums: usize,
+  factor: usize,
+  scale: usize,
+  zero: usize,
+  n: usize,
+  width: usize,
+  p: usize,
+  count: usize,
+): void {
+  const diagonal = load<f32>(factor + ((p * width + p) << 2));
+  for (let lane: usize = 0; lane < count; lane++) {
+    if (load<u8>(pruned + lane * n) == 0) continue;
+    const shift = lane << 2;
+    const place = ((p * ROWS) << 2) + shift;
+    const z = load<f32>(zero + shift);
+    const decoded = (load<f32>(original + place) - z) * load<f32>(scale + shift);
+    store<f32>(original + place, z);
+    store<f32>(difference + place, load<f32>(difference + place) + decoded);
+    store<f32>(sums + place, load<f32>(sums + place) + decoded * diagonal);
+  }
+}
+
 /** Hands out what became of eight rows: D in place of the correction, codes, and ½ error² added to the loss. */
 function scatter(
   original: usize,
@@ -189,11 +242,7 @@ function scatter(
   row: usize,
   count: usize,
 ): void {
-  for (let p: usize = 0; p < width; p++) {
-    const to = correction + ((p * lanes + row) << 2);
-    v128.store(to, v128.load(difference + ((p * ROWS) << 2)));
-    v128.store(to, v128.load(difference + ((p * ROWS) << 2), 16), 16);
-  }
+  storeDifference(difference, correction, lanes, width, row);
   for (let lane: usize = 0; lane < count; lane++) {
     const line = codes + (row + lane) * n;
     let sum = load<f64>(loss + ((row + lane) << 3));
@@ -203,5 +252,14 @@ function scatter(
       sum += (error * error) / 2;
     }
     store<f64>(loss + ((row + lane) << 3), sum);
+  }
+}
+
+/** D of eight rows, in place of the correction. */
+export function storeDifference(difference: usize, correction: usize, lanes: usize, width: usize, row: usize): void {
+  for (let p: usize = 0; p < width; p++) {
+    const to = correction + ((p * lanes + row) << 2);
+    v128.store(to, v128.load(difference + ((p * ROWS) << 2)));
+    v128.store(to, v128.load(difference + ((p * ROWS) << 2), 16), 16);
   }
 }

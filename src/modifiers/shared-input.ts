@@ -1,0 +1,28 @@
+import { CompressionError } from "../errors.ts";
+import type { Module } from "../nn/module.ts";
+import type { CompressionStage } from "./modifier.ts";
+import type { Statistic, Tap } from "./tap.ts";
+
+/**
+ * Targets by what was seen of their input: those that read the same value have one statistic.
+ *
+ * @throws CompressionError naming a target that was never run
+ */
+export function bySharedInput<Target extends { readonly path: string; readonly module: Module }>(
+  stage: CompressionStage,
+  targets: Iterable<Target>,
+  taps: ReadonlyMap<Module, Tap>,
+): Map<Statistic, Target[]> {
+  const shared = new Map<Statistic, Target[]>();
+  for (const target of targets) {
+    const tap = taps.get(target.module);
+    const seen = tap && stage.statistic(tap);
+    if (!seen) {
+      throw new CompressionError(
+        `${target.path}: never run on the calibration data, expected some input. Add it to ignore.`,
+      );
+    }
+    shared.set(seen, [...(shared.get(seen) ?? []), target]);
+  }
+  return shared;
+}
