@@ -70,6 +70,9 @@ export { type OneshotOptions, oneshot } from "./oneshot.ts";
 export type { ActivationRounding } from "./ops/fake-quantize.ts";
 export { float, type OnnxExpression, type OnnxInput, type OnnxResult, type OnnxValue, onnx } from "./ops/onnx.ts";
 export { defineOp, type Operator, type OperatorCall } from "./ops/operator.ts";
+export { Profiler } from "./profile/profiler.ts";
+export { type SelfTime, selfTimes } from "./profile/self-times.ts";
+export type { MemorySample, Span, SpanKind } from "./profile/span.ts";
 export {
   type CreateModifiersOptions,
   createModifiers,

@@ -3,15 +3,18 @@ import type { MatrixProducts } from "../kernels/matrix-products.ts";
 import { float, type OnnxExpression, onnx } from "../ops/onnx.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { OnnxWriter } from "./onnx-writer.ts";
-import { Runtime, type Session } from "./session.ts";
+import { Runtime, type RuntimeOptions, type Session } from "./session.ts";
 
 /**
  * Matrix products on the CPU, by ONNX Runtime.
  *
  * @param threads - by default one for each core
  */
-export async function createMatrixProducts({ threads }: { threads?: number } = {}): Promise<MatrixProducts> {
-  const runtime = await Runtime.create({ threads });
+export async function createMatrixProducts({
+  threads,
+  profiler,
+}: Omit<RuntimeOptions, "device"> = {}): Promise<MatrixProducts> {
+  const runtime = await Runtime.create({ threads, profiler });
   const [a, b, c] = ["a", "b", "c"].map((value) => ({ value }));
   const subtract = await compile(runtime, "abc", onnx("Gemm", [a, b, c], { transB: 1, alpha: float(-1) }));
   const multiply = await compile(runtime, "ab", onnx("Gemm", [a, b], { transA: 1 }));
