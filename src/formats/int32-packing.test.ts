@@ -26,6 +26,13 @@ test.each(Object.entries(goldenTables.pack_int32_word_aligned))(
   },
 );
 
+test("rows of whole words are packed as others are, wherever their bytes lie", () => {
+  const bytes = Int8Array.from({ length: 1 + 3 * 16 }, (_, i) => ((i * 7) % 16) - 8);
+  const packed = packRows(bytes.subarray(1), [3, 16], 4);
+  expect(packRows(bytes.slice(1), [3, 16], 4)).toEqual(packed);
+  expect(unpackRows(packed, [3, 16], 4)).toEqual(bytes.slice(1));
+});
+
 test("the two packings are told apart by their words, and taken for the newer one where both have as many", () => {
   expect(detectPacking(64, 3, 6, "weight_packed")).toBe("dense");
   expect(detectPacking(64, 3, 7, "weight_packed")).toBe("aligned");

@@ -10,6 +10,7 @@ import { computeQParams, globalScaleOf, largestMagnitudes, type QParams, type Ra
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
+import { findNonFinite } from "../tensor/finite.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressionStage } from "./modifier.ts";
 
@@ -131,7 +132,7 @@ function largest(range: Range): number {
 
 /** @throws CompressionError naming the module and the place of a NaN or infinity */
 function expectFinite(weight: Tensor<FloatDType>, path: string): void {
-  const bad = toFloat32(weight).data.findIndex((value) => !Number.isFinite(value));
+  const bad = findNonFinite(toFloat32(weight).data);
   if (bad < 0) return;
   const [row, column] = [Math.floor(bad / weight.shape[1]), bad % weight.shape[1]];
   throw new CompressionError(

@@ -55,3 +55,11 @@ function roundsToNearest(bits: number): boolean {
     encodeBfloat16(middle - 1) === bits && encodeBfloat16(middle) === even && encodeBfloat16(middle + 1) === bits + 1
   );
 }
+
+test("bits in a view at any offset are widened, an odd last one too", () => {
+  const bits = Uint16Array.of(0x3f80, 0xc000, 0x8000, 0x7f80, 0x0001);
+  const expected = [1, -2, -0, Number.POSITIVE_INFINITY, 2 ** -133];
+  expect([...bfloat16ToFloat32(bits)]).toEqual(expected);
+  expect([...bfloat16ToFloat32(bits.subarray(1))]).toEqual(expected.slice(1));
+  expect([...bfloat16ToFloat32(bits.subarray(2, 4))]).toEqual(expected.slice(2, 4));
+});
