@@ -27,7 +27,11 @@ export function detectPacking(count: number, bits: number, words: number, where:
  * at bit `column · bits` of its row. No word is shared by two rows; bits left over in a row's last word are 0.
  */
 export function packRows(codes: Int8Array, [rows, columns]: readonly number[], bits: number): DataOf<"I32"> {
-  if (bits === 4 && columns % 8 === 0 && codes.byteOffset % 4 === 0) return packNibbles(codes, (rows * columns) / 8);
+  if ((columns * bits) % 32 === 0 && codes.byteOffset % 4 === 0) {
+    const bytes = new Int32Array(codes.buffer, codes.byteOffset, (rows * columns) >>> 2);
+    if (bits === 4) return packNibbles(bytes);
+    if (bits === 8) return bytes.map((word) => word ^ 0x80808080);
+  }
   const words = wordCount(columns, bits);
   const packed = new Int32Array(rows * words);
   const offset = 2 ** (bits - 1);
@@ -47,10 +51,9 @@ export function packRows(codes: Int8Array, [rows, columns]: readonly number[], b
 }
 
 /** {@link packRows} of 4 bits where no row ends inside a word: eight codes are two words of bytes, which are moved whole. */
-function packNibbles(codes: Int8Array, words: number): DataOf<"I32"> {
-  const bytes = new Int32Array(codes.buffer, codes.byteOffset, 2 * words);
-  const packed = new Int32Array(words);
-  for (let i = 0; i < words; i++) packed[i] = joinNibbles(bytes[2 * i]) | (joinNibbles(bytes[2 * i + 1]) << 16);
+function packNibbles(bytes: Int32Array): DataOf<"I32"> {
+  const packed = new Int32Array(bytes.length / 2);
+  for (let i = 0; i < packed.length; i++) packed[i] = joinNibbles(bytes[2 * i]) | (joinNibbles(bytes[2 * i + 1]) << 16);
   return packed;
 }
 
