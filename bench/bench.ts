@@ -7,6 +7,8 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { evaluate, inspectCheckpoint, resolveModel } from "layerwise";
+import { measurePeak } from "./peak.ts";
+import { countWork } from "./work.ts";
 
 /** Tokens of one sample: see the recipe's protocol. */
 const LENGTH = 512;
@@ -41,9 +43,19 @@ const show = (name: string, { seconds, peakBytes }: Measurement) => {
   console.log(`${name}: ${seconds.toFixed(1)} s, ${rate.toFixed(0)} tokens/s, peak ${(peakBytes / 1e6).toFixed(0)} MB`);
 };
 
+const inGiga = (perSecond: number) => `${(perSecond / 1e9).toFixed(1)} GFLOP/s`;
+
 const output = here("../out/benchmark");
+const before = await measurePeak();
 const ours = await run(process.execPath, "compress.mjs", output);
+const after = await measurePeak();
 show("layerwise", ours);
+const calibration = { samples: Number(values.samples), length: LENGTH, onePass: values["one-pass"] };
+const [achieved, peak] = [(await countWork(model, calibration)) / ours.seconds, (before + after) / 2];
+console.log(
+  `  ${inGiga(achieved)} over the whole run, ${((100 * achieved) / peak).toFixed(0)}% of a float32 product's ` +
+    `${inGiga(before)} before and ${inGiga(after)} after`,
+);
 console.log(`  seconds in each phase: ${JSON.stringify(ours.phases)}`);
 if (values["against-reference"]) {
   const reference = await run(values["against-reference"], "reference.py", here("../out/reference"));

@@ -85,6 +85,9 @@ export type { ColumnFactors, ColumnParameter, ColumnRules } from "./ops/column-f
 export type { ActivationRounding } from "./ops/fake-quantize.ts";
 export { float, type OnnxExpression, type OnnxInput, type OnnxResult, type OnnxValue, onnx } from "./ops/onnx.ts";
 export { defineOp, type Operator, type OperatorCall } from "./ops/operator.ts";
+export { Profiler } from "./profile/profiler.ts";
+export { type SelfTime, selfTimes } from "./profile/self-times.ts";
+export type { MemorySample, Span, SpanKind } from "./profile/span.ts";
 export {
   type CreateModifiersOptions,
   createModifiers,

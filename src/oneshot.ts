@@ -22,6 +22,7 @@ import type { Modifier } from "./modifiers/modifier.ts";
 import { calibrateAllExperts } from "./nn/experts.ts";
 import type { Parameter } from "./nn/parameter.ts";
 import { fingerprintOptions } from "./output/fingerprint.ts";
+import { timeStep } from "./profile/profiler.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
@@ -33,6 +34,7 @@ import { type RunControl, tellFinished } from "./sequential/events.ts";
 import type { Batch } from "./sequential/intermediates.ts";
 import { packBatches } from "./sequential/pack-batches.ts";
 import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
+import { profileReads, profileRun } from "./sequential/profile-run.ts";
 import { selfCheck } from "./sequential/self-check.ts";
 import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
@@ -99,6 +101,7 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
   selfCheck: false,
   onProgress: false,
   signal: false,
+  profiler: false,
   device: true,
   precision: true,
   maxShardSize: true,
@@ -132,25 +135,31 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
  * await oneshot({ model: "SmolLM2-135M", recipe: "gptq.yaml", dataset: "texts.jsonl", output: "SmolLM2-135M-W4A16" });
  */
 export async function oneshot(options: OneshotOptions): Promise<void> {
+  return profileRun(options, compressCheckpoint);
+}
+
+async function compressCheckpoint(options: OneshotOptions): Promise<void> {
+  const { profiler } = options;
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
   const kernels = await KernelPool.create(createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
     const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights
     bindCheckpoint(model, checkpoint);
+    profileReads(model, profiler);
     if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
     const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
     initializeModifiers(modifiers, model, { warn });
-    const data = await calibrationData(modifiers, checkpoint, options);
+    const data = await timeStep(profiler, "tokenize", () => calibrationData(modifiers, checkpoint, options));
     const output = await openOutput(model, checkpoint, modifiers, data, options);
     try {
       const batches = data && packBatches(data.batches);
       const compressed = await compress(model, batches, { modifiers, kernels, finished: output.finished }, options);
       for await (const modules of compressed) {
-        await output.write(modules);
+        await timeStep(profiler, "write", () => output.write(modules));
         options.signal?.throwIfAborted();
       }
-      await output.finish(writeRecipe(modifiers));
+      await timeStep(profiler, "finish", () => output.finish(writeRecipe(modifiers)));
     } catch (error) {
       throw await output.abandon(error);
     }
@@ -199,7 +208,8 @@ async function openOutput(
   };
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
   const place = { folder, overwrite, resume, fingerprint };
-  return CompressedOutput.open({ ...place, model, checkpoint, quantization, precision, maxShardSize, onWarning });
+  const parts = { model, checkpoint, quantization, precision, maxShardSize };
+  return CompressedOutput.open({ ...place, ...parts, profiler: options.profiler, onWarning });
 }
 
 /** All that comes before the first subgraph. What it returns compresses them, one after another, as they are asked for. */
@@ -209,17 +219,20 @@ async function compress(
   { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels"> & { readonly finished: FinishedParts },
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
-  const { precision = "auto", propagateError, device = "cpu", threads, tracingIgnore, onProgress } = options;
+  const { precision = "auto", propagateError, device = "cpu", threads, tracingIgnore, profiler, onProgress } = options;
   const stage = { ...parts, savedDType: (parameter: Parameter) => savedDType(parameter, precision), control: options };
   tellFinished(finished, parts.modifiers.length, options);
   if (!batches) return compressWithoutData(model, stage, finished.count);
   const targets = options.onePass ? ["Linear"] : getSequentialTargets(parts.modifiers, model, options);
   const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
-  const subgraphs = traceSubgraphs(model, batches[0], targets, tracingIgnore, partition);
+  const subgraphs = await timeStep(profiler, "trace", () =>
+    traceSubgraphs(model, batches[0], targets, tracingIgnore, partition),
+  );
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
-  const dispatched = await dispatchForSequential(model, { device, threads, onWarning });
+  const dispatched = await dispatchForSequential(model, { device, threads, profiler, onWarning });
   const isChecked = finished.count > 0; // by the run that this one goes on with
-  if (!isChecked && (options.selfCheck ?? true)) await selfCheck(subgraphs, dispatched, batches[0]);
+  if (!isChecked && (options.selfCheck ?? true))
+    await timeStep(profiler, "self-check", () => selfCheck(subgraphs, dispatched, batches[0]));
   return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError, finished });
 }
 

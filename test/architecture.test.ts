@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 const ROOMS = [
   "errors.ts",
   "version.ts",
+  "profile",
   "tensor",
   "kernels",
   "checkpoint",

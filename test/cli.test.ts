@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -93,6 +93,15 @@ describe("compress, inspect, eval", () => {
     expect(events.find(({ type, phase }) => type === "phase" && phase === "calibrating")).toMatchObject({
       subgraph: 1,
     });
+  });
+
+  test("a profile is written, and summed up on standard error", async () => {
+    const trace = join(await temporaryFolder(), "trace.json");
+    const { code, stderr } = await compress("--profile", trace);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^calibrating +Gemm +[\d.]+ s +[\d.]+%$/m);
+    const { traceEvents } = JSON.parse(await readFile(trace, "utf8"));
+    expect(traceEvents.filter(({ cat }: { cat?: string }) => cat === "module")).toHaveLength(28);
   });
 });
 

@@ -1,8 +1,10 @@
 import { type Command, Option } from "commander";
 import { inspectCheckpoint } from "../formats/inspect.ts";
 import { oneshot } from "../oneshot.ts";
+import { Profiler } from "../profile/profiler.ts";
 import { parseVariables } from "../recipe/variables.ts";
 import { addRunOptions, byteCount, integer, interruptible, positiveInteger } from "./options.ts";
+import { formatSelfTimes } from "./profile.ts";
 import { ProgressPrinter } from "./progress.ts";
 import { formatBytes, formatSeconds } from "./text.ts";
 
@@ -39,19 +41,22 @@ export function registerCompress(program: Command): void {
       new Option("--precision <dtype>", "dtype to save in").choices(["auto", "F32", "F16", "BF16"]).default("auto"),
     )
     .option("--max-shard-size <size>", "largest file of weights, such as 5GB (default: 20GB)", byteCount)
+    .option("--profile <file>", "write a trace of where the time goes, for Perfetto or chrome://tracing")
     .option("--json", "print each event as a line of JSON");
-  addRunOptions(command).action(async (model: string, { shuffle, set, json, ...options }) => {
+  addRunOptions(command).action(async (model: string, { shuffle, set, json, profile, ...options }) => {
     const start = performance.now();
     const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
-    const control = { onProgress: progress.onProgress, signal: interruptible() };
+    const profiler = profile && new Profiler();
+    const control = { onProgress: progress.onProgress, signal: interruptible(), profiler };
     await oneshot({
       ...options,
       model,
       shuffleCalibrationSamples: shuffle,
       recipeArgs: set && parseVariables(set),
       ...control,
-    });
+    }).finally(() => profiler?.write(profile));
     progress.finish();
+    if (profiler) process.stderr.write(`${formatSelfTimes(profiler.spans)}\n`);
     const { bytes, ratio } = await inspectCheckpoint(options.output);
     const summary = `${formatBytes(bytes)}, ${ratio.toFixed(2)} times smaller than at 16 bits`;
     process.stderr.write(`${options.output}: ${summary}, in ${formatSeconds((performance.now() - start) / 1000)}\n`);

@@ -5,6 +5,7 @@ import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import { type Output, openOutput } from "../output/output.ts";
 import type { OutputFolderOptions } from "../output/output-folder.ts";
+import { type Profiler, timeStep } from "../profile/profiler.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { fromFloat32, isFloatDType, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
@@ -22,6 +23,7 @@ export interface CompressedOutputOptions extends OutputFolderOptions {
   readonly quantization: ModelQuantization;
   readonly precision?: Precision;
   readonly maxShardSize?: number;
+  readonly profiler?: Profiler;
   /** Told where what an earlier run has left is damaged. */
   readonly onWarning?: (message: string) => void;
 }
@@ -62,7 +64,7 @@ export class CompressedOutput {
   async write(modules: CompressedModules): Promise<void> {
     const digests: [name: string, digest: string][] = [];
     for (const [name, tensor] of this.#tensorsOf(modules)) digests.push([name, await this.output.write(name, tensor)]);
-    await this.finished.add(modules, digests);
+    await timeStep(this.options.profiler, "journal", () => this.finished.add(modules, digests));
   }
 
   /** Carries over all that was not changed, writes the configuration, and moves the folder into place. */

@@ -26,6 +26,13 @@ test.each(Object.entries(goldenTables.pack_int32_word_aligned))(
   },
 );
 
+test.each([4, 8])("rows of whole words of %i bits are packed as others are, wherever their bytes lie", (bits) => {
+  const bytes = Int8Array.from({ length: 1 + 3 * 16 }, (_, i) => ((i * 37) % 2 ** bits) - 2 ** (bits - 1));
+  const packed = packRows(bytes.subarray(1), [3, 16], bits);
+  expect(packRows(bytes.slice(1), [3, 16], bits)).toEqual(packed);
+  expect(unpackRows(packed, [3, 16], bits)).toEqual(bytes.slice(1));
+});
+
 test("the two packings are told apart by their words, and taken for the newer one where both have as many", () => {
   expect(detectPacking(64, 3, 6, "weight_packed")).toBe("dense");
   expect(detectPacking(64, 3, 7, "weight_packed")).toBe("aligned");

@@ -62,11 +62,12 @@ function permute(
   for (const { start, matrix } of result.panels) {
     const [rows, width] = matrix.shape;
     const target = matrix.data;
+    const columnOf = order.subarray(start, start + width);
     for (let row = 0; row < rows; row++) {
-      const [source, place] = [order[start + row] * columns, row * width];
+      const source = order[start + row] * columns;
+      const place = row * width;
       const count = Math.min(width, row);
-      for (let column = 0; column < count; column++)
-        target[place + column] = scale * data[source + order[start + column]];
+      for (let column = 0; column < count; column++) target[place + column] = scale * data[source + columnOf[column]];
       if (row < width) target[place + row] = diagonal[order[start + row]];
     }
   }

@@ -4,6 +4,7 @@ import type { Range } from "../schemes/qparams.ts";
 import { forEachRun, tilingOf } from "../schemes/tiling.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
+import { findNonFinite } from "../tensor/finite.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { combineAveraging, combineExtremes, combineLast } from "./combine.ts";
 import type { Observer } from "./observer.ts";
@@ -17,17 +18,25 @@ export function minmaxRange(weight: Tensor<FloatDType>, args: QuantizationArgs, 
     filled(tiling.scaleShape, Number.NEGATIVE_INFINITY),
   ];
   forEachRun(tiling, weight.shape, (start, end, index) => {
-    let [low, high] = [min.data[index], max.data[index]];
-    for (let i = start; i < end; i++) {
-      low = Math.min(low, data[i]); // Math.min hands NaN on, a comparison would not
-      high = Math.max(high, data[i]);
-    }
-    min.data[index] = low;
-    max.data[index] = high;
+    min.data[index] = smallestOf(data, start, end, min.data[index]);
+    max.data[index] = largestOf(data, start, end, max.data[index]);
   });
   expectFinite(min, where);
   expectFinite(max, where);
   return { min, max };
+}
+
+/** Of `value` and elements `start` to `end` (excluded); NaN if one is: Math.min hands it on, a comparison would not. */
+function smallestOf(data: Float32Array, start: number, end: number, value: number): number {
+  let smallest = value;
+  for (let i = start; i < end; i++) smallest = Math.min(smallest, data[i]);
+  return smallest;
+}
+
+function largestOf(data: Float32Array, start: number, end: number, value: number): number {
+  let largest = value;
+  for (let i = start; i < end; i++) largest = Math.max(largest, data[i]);
+  return largest;
 }
 
 /** The range of what is seen last. */
@@ -58,7 +67,9 @@ function filled(shape: readonly number[], value: number): Tensor<"F32"> {
 }
 
 function expectFinite({ data }: Tensor<"F32">, where: string): void {
-  const found = data.find((value) => !Number.isFinite(value));
-  if (found === undefined) return;
-  throw new CompressionError(`${where}: the weight holds ${found}, expected finite values. Check the checkpoint.`);
+  const found = findNonFinite(data);
+  if (found < 0) return;
+  throw new CompressionError(
+    `${where}: the weight holds ${data[found]}, expected finite values. Check the checkpoint.`,
+  );
 }

@@ -100,8 +100,8 @@ function roundingErrors(
   const errors = new Float64Array(elementCount(range.min.shape));
   forEachScaledRun(args, weight.shape, qparams, where, (start, end, scale, zeroPoint, index) => {
     const [run, decoded] = [data.subarray(start, end), rounded.subarray(0, end - start)];
-    runs.encode(run, scale, zeroPoint, codes);
-    runs.decode(codes, scale, zeroPoint, decoded);
+    runs.encode(run, 0, run.length, scale, zeroPoint, codes);
+    runs.decode(codes, 0, run.length, scale, zeroPoint, decoded);
     errors[index] += sumPowers(run, decoded, units[index], importance?.subarray(start % columns));
   });
   return errors;

@@ -5,17 +5,20 @@ import { float, type OnnxExpression, onnx } from "../ops/onnx.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { threadsWithEqualSums } from "./equal-sums.ts";
 import { OnnxWriter } from "./onnx-writer.ts";
-import { Runtime, type Session } from "./session.ts";
+import { Runtime, type RuntimeOptions, type Session } from "./session.ts";
 
 /**
  * Matrix products on the CPU, by ONNX Runtime.
  *
  * @param threads - by default one for each core
  */
-export function createMatrixProducts({ threads = availableParallelism() }: { threads?: number } = {}): MatrixProducts {
+export function createMatrixProducts({
+  threads = availableParallelism(),
+  profiler,
+}: Omit<RuntimeOptions, "device"> = {}): MatrixProducts {
   const [a, b, c] = ["a", "b", "c"].map((value) => ({ value }));
-  const subtract = new Product("abc", onnx("Gemm", [a, b, c], { transB: 1, alpha: float(-1) }));
-  const multiply = new Product("ab", onnx("Gemm", [a, b], { transA: 1 }));
+  const subtract = new Product("abc", onnx("Gemm", [a, b, c], { transB: 1, alpha: float(-1) }), profiler);
+  const multiply = new Product("ab", onnx("Gemm", [a, b], { transA: 1 }), profiler);
   return {
     subtractProduct: (c, a, b) => subtract.run({ a, b, c }, c, threads),
     multiplyTransposed: (c, a, b) => multiply.run({ a, b }, c, threads),
@@ -28,7 +31,11 @@ class Product {
   readonly #sessions = new Map<number, Promise<Session>>();
 
   /** @param inputs - the letters by which the expression calls its matrices */
-  constructor(inputs: string, expression: OnnxExpression) {
+  constructor(
+    inputs: string,
+    expression: OnnxExpression,
+    private readonly profiler: RuntimeOptions["profiler"],
+  ) {
     const writer = new OnnxWriter();
     for (const name of inputs) writer.input(name, f32(`${name}0`, `${name}1`));
     writer.output("result", f32("result0", "result1"), writer.emit(expression, "product"));
@@ -42,12 +49,12 @@ class Product {
   }
 
   #session(threads: number): Promise<Session> {
-    const session = this.#sessions.get(threads) ?? compile(this.#model, threads);
+    const session = this.#sessions.get(threads) ?? this.#compile(threads);
     this.#sessions.set(threads, session);
     return session;
   }
-}
 
-async function compile(model: Uint8Array, threads: number): Promise<Session> {
-  return (await Runtime.create({ threads })).compile(model);
+  async #compile(threads: number): Promise<Session> {
+    return (await Runtime.create({ threads, profiler: this.profiler })).compile(this.#model);
+  }
 }

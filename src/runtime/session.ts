@@ -3,9 +3,11 @@ import { InferenceSession, listSupportedBackends, Tensor as OrtTensor } from "on
 import { ExecutionError } from "../errors.ts";
 import { f32 } from "../fx/types.ts";
 import { onnx } from "../ops/onnx.ts";
+import type { Profiler } from "../profile/profiler.ts";
 import type { DataOf, DType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { OnnxWriter } from "./onnx-writer.ts";
+import { SessionProfile } from "./session-profile.ts";
 
 /** Where graphs run. More names are accepted where ONNX Runtime offers them. */
 export type Device = "cpu" | "webgpu" | "cuda" | "auto" | (string & {});
@@ -39,6 +41,13 @@ export interface Session {
   run(inputs: ReadonlyMap<string, Tensor>, targets?: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>>;
 }
 
+/** Where and how a {@link Runtime} computes. */
+export interface RuntimeOptions {
+  readonly device?: Device;
+  readonly threads?: number;
+  readonly profiler?: Profiler;
+}
+
 /** Compiles ONNX models for one device; equal models share one session. */
 export class Runtime {
   readonly #sessions = new Map<string, Promise<Session>>();
@@ -46,19 +55,21 @@ export class Runtime {
   private constructor(
     readonly device: Device,
     readonly threads: number | undefined,
+    private readonly profiler: Profiler | undefined,
   ) {}
 
   /**
    * @param device - "cpu" by default; "auto" takes the first accelerator that works, else the CPU
    * @param threads - threads for one operator; by default one for each core
+   * @param profiler - is told of every run, and of the operators inside it
    * @throws ExecutionError that lists what is available, for a device that is not
    */
-  static async create({ device = "cpu", threads }: { device?: Device; threads?: number } = {}): Promise<Runtime> {
+  static async create({ device = "cpu", threads, profiler }: RuntimeOptions = {}): Promise<Runtime> {
     const offered = listSupportedBackends().map(({ name }) => name);
     const candidates = device === "auto" ? [...ACCELERATORS, "cpu"] : [device];
     const failures: unknown[] = [];
     for (const candidate of candidates.filter((name) => offered.includes(name))) {
-      const runtime = new Runtime(candidate, threads);
+      const runtime = new Runtime(candidate, threads, profiler);
       try {
         await runtime.compile(probeModel());
         return runtime;
@@ -87,7 +98,9 @@ export class Runtime {
   }
 
   async #create(model: Uint8Array): Promise<Session> {
+    const profile = this.profiler && new SessionProfile(this.profiler);
     const session = await InferenceSession.create(model, {
+      ...profile?.options,
       executionProviders: [this.device],
       graphOptimizationLevel: "all",
       ...(this.threads === undefined ? {} : { intraOpNumThreads: this.threads }),
@@ -96,13 +109,15 @@ export class Runtime {
       // Each session has threads of its own: those that wait must not spin on the cores of the others and of the kernels.
       extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
+    if (profile) profile.session = session;
     return {
       async run(inputs, targets = new Map()) {
         const feeds = Object.fromEntries([...inputs].map(([name, tensor]) => [name, toOrt(tensor)]));
         const fetches = Object.fromEntries(
           session.outputNames.map((name) => [name, targets.has(name) ? toOrt(targets.get(name) as Tensor) : null]),
         );
-        const results = await session.run(feeds, fetches);
+        const run = () => session.run(feeds, fetches);
+        const results = await (profile?.time(run) ?? run());
         return new Map(
           Object.entries(results).map(([name, tensor]) => [name, targets.get(name) ?? fromOrt(tensor as OrtTensor)]),
         );

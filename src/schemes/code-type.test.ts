@@ -15,7 +15,7 @@ test("numbers round to codes, half to even, and codes stand for them again", () 
   const round = (type: "int" | "float", numBits: number, values: number[]) => {
     const { encode, values: numbers } = codeTypeOf({ type, numBits });
     const codes = new Uint8Array(values.length);
-    encode(Float32Array.from(values), codes);
+    encode(Float32Array.from(values), values.length, codes, 0);
     return [...codes].map((code) => numbers[code]);
   };
   expect(round("int", 8, [-128, -0.5, 1.5, 2.5])).toEqual([-128, 0, 2, 2]);

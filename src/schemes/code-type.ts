@@ -13,8 +13,8 @@ export interface CodeType {
   /** The smallest and the largest number; what lies beyond is clamped. */
   readonly min: number;
   readonly max: number;
-  /** Rounds numbers, which are clamped already, to codes: half to even. */
-  encode(values: Float32Array, codes: DataOf<CodeDType>): void;
+  /** Rounds numbers, which are clamped already, to codes, from the code at `start` on: half to even. */
+  encode(values: Float32Array, count: number, codes: DataOf<CodeDType>, start: number): void;
   /** The number of each byte that a code can be. */
   readonly values: Float32Array;
 }
@@ -32,7 +32,8 @@ const FLOAT8: CodeType = {
   dtype: "F8_E4M3",
   min: -448,
   max: 448,
-  encode: (values, codes) => float32ToFloat8(values, codes as Uint8Array),
+  encode: (values, count, codes, start) =>
+    float32ToFloat8(values.subarray(0, count), (codes as Uint8Array).subarray(start)),
   values: FLOAT8_VALUES,
 };
 
@@ -41,7 +42,8 @@ const FLOAT4: CodeType = {
   dtype: "U8",
   min: -6,
   max: 6,
-  encode: (values, codes) => float32ToFloat4(values, codes as Uint8Array),
+  encode: (values, count, codes, start) =>
+    float32ToFloat4(values.subarray(0, count), (codes as Uint8Array).subarray(start)),
   values: FLOAT4_VALUES,
 };
 
@@ -51,6 +53,6 @@ export function codeTypeOf({ type, numBits }: Pick<QuantizationArgs, "type" | "n
   return numBits === 8 ? FLOAT8 : FLOAT4;
 }
 
-function encodeIntegers(values: Float32Array, codes: DataOf<CodeDType>): void {
-  for (let i = 0; i < values.length; i++) codes[i] = roundHalfToEven(values[i]);
+function encodeIntegers(values: Float32Array, count: number, codes: DataOf<CodeDType>, start: number): void {
+  for (let i = 0; i < count; i++) codes[start + i] = roundHalfToEven(values[i]);
 }

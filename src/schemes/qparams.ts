@@ -125,7 +125,8 @@ function asymmetric(range: Range, args: QuantizationArgs, dtype: FloatDType): QP
   const scale = Tensor.zeros("F32", range.min.shape);
   const zeroPoint = Tensor.zeros("I8", range.min.shape);
   for (let i = 0; i < scale.data.length; i++) {
-    const [lo, hi] = [Math.min(range.min.data[i], 0), Math.max(range.max.data[i], 0)];
+    const lo = Math.min(range.min.data[i], 0);
+    const hi = Math.max(range.max.data[i], 0);
     const step = rd(rd(hi - lo) / (max - min));
     const zero = rd(min - rd(lo / step)); // NaN for a range of zeros, which an Int8Array stores as 0
     scale.data[i] = step === 0 ? ZERO_SCALE[dtype] : step;

@@ -29,7 +29,7 @@ export function quantizeWeight(
   const values = toFloat32(weight).data;
   const runs = new RunRounding(args, arithmeticOf(weight.dtype, qparams));
   forEachScaledRun(args, weight.shape, qparams, where, (start, end, scale, zeroPoint) => {
-    runs.encode(values.subarray(start, end), scale, zeroPoint, codes.data.subarray(start, end) as DataOf<CodeDType>);
+    runs.encode(values, start, end, scale, zeroPoint, codes.data);
   });
   return { ...qparams, codes, args };
 }
@@ -40,12 +40,7 @@ export function dequantizeWeight(quantized: QuantizedWeight, where = "weight", b
   const weight = buffers.take("F32", codes.shape);
   const runs = new RunRounding(args, arithmeticOf(scale.dtype, quantized));
   forEachScaledRun(args, codes.shape, quantized, where, (start, end, scale, zeroPoint) => {
-    runs.decode(
-      codes.data.subarray(start, end) as DataOf<CodeDType>,
-      scale,
-      zeroPoint,
-      weight.data.subarray(start, end),
-    );
+    runs.decode(codes.data, start, end, scale, zeroPoint, weight.data);
   });
   return weight;
 }
@@ -74,49 +69,79 @@ export function arithmeticOf(dtype: FloatDType, { scale, globalScale }: QParams)
   return dtype === scale.dtype && !globalScale ? dtype : "F32";
 }
 
-/** Rounds runs of elements that share a scale: plain loops over typed arrays, whatever the codes are. */
+/** Rounds runs of elements that share a scale, `start` to `end` (excluded): plain loops over typed arrays. */
 export class RunRounding {
   readonly #type: CodeType;
   readonly #divide: Divide;
-  readonly #round: (value: number) => number;
+  readonly #multiply: Multiply;
   #scaled = new Float32Array(0);
 
   /** @param dtype - each operation is rounded to it */
   constructor(args: QuantizationArgs, dtype: FloatDType) {
     this.#type = codeTypeOf(args);
     this.#divide = dtype === "F32" ? divideRun : divideRunIn(dtype);
-    this.#round = rounder(dtype);
+    this.#multiply = dtype === "F32" ? multiplyRun : multiplyRunIn(dtype);
   }
 
   /** clamp(x / scale + zeroPoint), half to even, as codes. */
-  encode(x: Float32Array, scale: number, zeroPoint: number, codes: DataOf<CodeDType>): void {
-    if (this.#scaled.length < x.length) this.#scaled = new Float32Array(x.length);
-    const scaled = this.#scaled.subarray(0, x.length);
-    const { min, max, encode } = this.#type;
-    this.#divide(x, scale, zeroPoint, scaled);
-    for (let i = 0; i < scaled.length; i++) scaled[i] = Math.min(Math.max(scaled[i], min), max);
-    encode(scaled, codes);
+  encode(x: Float32Array, start: number, end: number, scale: number, zeroPoint: number, codes: DataOf<CodeDType>) {
+    const count = end - start;
+    if (this.#scaled.length < count) this.#scaled = new Float32Array(count);
+    const scaled = this.#scaled;
+    const { min, max } = this.#type;
+    this.#divide(x, start, end, scale, zeroPoint, scaled);
+    for (let i = 0; i < count; i++) scaled[i] = Math.min(Math.max(scaled[i], min), max);
+    this.#type.encode(scaled, count, codes, start);
   }
 
   /** (number of the code − zeroPoint) · scale; the difference is exact. */
-  decode(codes: DataOf<CodeDType>, scale: number, zeroPoint: number, x: Float32Array): void {
-    const [{ values }, rd] = [this.#type, this.#round];
-    for (let i = 0; i < x.length; i++) x[i] = rd((values[codes[i] & 0xff] - zeroPoint) * scale);
+  decode(codes: DataOf<CodeDType>, start: number, end: number, scale: number, zeroPoint: number, x: Float32Array) {
+    this.#multiply(this.#type.values, codes, start, end, scale, zeroPoint, x);
   }
 }
 
-/** x / scale + zeroPoint. */
-type Divide = (x: Float32Array, scale: number, zeroPoint: number, scaled: Float32Array) => void;
+// In float32 a plain loop, without a rounder passed in: the compiler turns it into float32 arithmetic.
 
-const divideRun: Divide = (x, scale, zeroPoint, scaled) => {
-  // Math.fround by name: the compiler turns it into float32 arithmetic, which it cannot for a rounder passed in.
-  for (let i = 0; i < scaled.length; i++) scaled[i] = Math.fround(x[i] / scale) + zeroPoint;
+/** x / scale + zeroPoint of the elements `start` to `end`, from the beginning of `scaled` on. */
+type Divide = (
+  x: Float32Array,
+  start: number,
+  end: number,
+  scale: number,
+  zeroPoint: number,
+  scaled: Float32Array,
+) => void;
+
+const divideRun: Divide = (x, start, end, scale, zeroPoint, scaled) => {
+  for (let i = start; i < end; i++) scaled[i - start] = Math.fround(x[i] / scale) + zeroPoint;
 };
 
 function divideRunIn(dtype: FloatDType): Divide {
   const rd = rounder(dtype);
-  return (x, scale, zeroPoint, scaled) => {
-    for (let i = 0; i < scaled.length; i++) scaled[i] = rd(rd(x[i] / scale) + zeroPoint);
+  return (x, start, end, scale, zeroPoint, scaled) => {
+    for (let i = start; i < end; i++) scaled[i - start] = rd(rd(x[i] / scale) + zeroPoint);
+  };
+}
+
+/** (value of the code − zeroPoint) · scale, of the elements `start` to `end`. */
+type Multiply = (
+  values: Float32Array,
+  codes: DataOf<CodeDType>,
+  start: number,
+  end: number,
+  scale: number,
+  zeroPoint: number,
+  x: Float32Array,
+) => void;
+
+const multiplyRun: Multiply = (values, codes, start, end, scale, zeroPoint, x) => {
+  for (let i = start; i < end; i++) x[i] = (values[codes[i] & 0xff] - zeroPoint) * scale;
+};
+
+function multiplyRunIn(dtype: FloatDType): Multiply {
+  const rd = rounder(dtype);
+  return (values, codes, start, end, scale, zeroPoint, x) => {
+    for (let i = start; i < end; i++) x[i] = rd((values[codes[i] & 0xff] - zeroPoint) * scale);
   };
 }
 

@@ -63,7 +63,8 @@ export function forEachRun(
 ): void {
   const tilesPerRow = Math.ceil(columns / tileColumns);
   for (let row = 0; row < rows; row++) {
-    const [first, rowEnd] = [Math.floor(row / tileRows) * tilesPerRow, (row + 1) * columns];
+    const first = Math.floor(row / tileRows) * tilesPerRow;
+    const rowEnd = (row + 1) * columns;
     for (let tile = 0, start = row * columns; tile < tilesPerRow; tile++, start += tileColumns) {
       visit(start, Math.min(start + tileColumns, rowEnd), first + tile);
     }

@@ -1,4 +1,5 @@
 import type { Module } from "../nn/module.ts";
+import type { Profiler } from "../profile/profiler.ts";
 import { type Device, Runtime } from "../runtime/session.ts";
 import { Weights } from "./weights.ts";
 
@@ -15,6 +16,8 @@ export interface DispatchOptions {
   readonly device?: Device;
   /** Threads for one operator; by default one for each core. */
   readonly threads?: number;
+  /** Is told of what the runtime does. */
+  readonly profiler?: Profiler;
   readonly onWarning?: (message: string) => void;
 }
 
@@ -24,10 +27,10 @@ export interface DispatchOptions {
  */
 export async function dispatchForSequential<Model extends Module>(
   model: Model,
-  { device = "auto", threads, onWarning }: DispatchOptions = {},
+  { device = "auto", threads, profiler, onWarning }: DispatchOptions = {},
 ): Promise<DispatchedModel<Model>> {
   for (const [, module] of model.namedModules()) module.removeHooks();
-  const runtime = await Runtime.create({ device, threads });
+  const runtime = await Runtime.create({ device, threads, profiler });
   if (device === "auto" && runtime.device === "cpu")
     onWarning?.("no accelerator is available: computing on the CPU instead.");
   return { model, runtime, weights: new Weights(model) };

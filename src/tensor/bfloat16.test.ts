@@ -4,9 +4,9 @@ import { bfloat16ToFloat32, encodeBfloat16, float32ToBfloat16 } from "./bfloat16
 const ALL = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
 const isNaNBits = (bits: number) => (bits & 0x7fff) > 0x7f80;
 
-function widened(): Float32Array {
-  const values = new Float32Array(ALL.length);
-  bfloat16ToFloat32(ALL, values);
+function widened(bits = ALL): Float32Array {
+  const values = new Float32Array(bits.length);
+  bfloat16ToFloat32(bits, values);
   return values;
 }
 
@@ -61,3 +61,11 @@ function roundsToNearest(bits: number): boolean {
     encodeBfloat16(middle - 1) === bits && encodeBfloat16(middle) === even && encodeBfloat16(middle + 1) === bits + 1
   );
 }
+
+test("bits in a view at any offset are widened, an odd last one too", () => {
+  const bits = Uint16Array.of(0x3f80, 0xc000, 0x8000, 0x7f80, 0x0001);
+  const expected = [1, -2, -0, Number.POSITIVE_INFINITY, 2 ** -133];
+  expect([...widened(bits)]).toEqual(expected);
+  expect([...widened(bits.subarray(1))]).toEqual(expected.slice(1));
+  expect([...widened(bits.subarray(2, 4))]).toEqual(expected.slice(2, 4));
+});
