@@ -1,4 +1,5 @@
 import type { Operand } from "../fx/traceable.ts";
+import { keepsFactors } from "./column-factors.ts";
 import { scalar } from "./constants.ts";
 import { onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -22,6 +23,7 @@ export const relu = defineOp<[x: Operand]>({
   name: "relu",
   infer: ([x]) => x,
   lower: ([x]) => onnx("Relu", [x]),
+  columns: keepsFactors,
 });
 
 /** 1 / (1 + e⁻ˣ). */

@@ -1,6 +1,7 @@
 import type { Operand } from "../fx/traceable.ts";
 import { bool, i64 } from "../fx/types.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { readsNoValues } from "./column-factors.ts";
 import { int64, ONNX_TYPE, scalar } from "./constants.ts";
 import { float, type OnnxExpression, type OnnxInput, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -14,6 +15,7 @@ export const positionIds = defineOp<[ids: Operand]>({
     return i64(1, ids.shape[1]);
   },
   lower: ([ids]) => onnx("Unsqueeze", [range(ids), int64(0)]),
+  columns: readsNoValues,
 });
 
 /** A mask that hides nothing, for tokens of shape [batch, seq]. */
@@ -24,6 +26,7 @@ export const onesLike = defineOp<[ids: Operand]>({
     return ids;
   },
   lower: ([ids]) => onnx("Expand", [int64(1), onnx("Shape", [ids])]),
+  columns: readsNoValues,
 });
 
 /**
@@ -78,6 +81,16 @@ export const attention = defineOp<
     const attended = onnx("GroupQueryAttention", inputs, attrs, "com.microsoft");
     return onnx("Mul", [attended, seesAnyKey(bias)]);
   },
+  columns: {
+    /** A query's result is a mean of values: it keeps the factors of the value head that its own head reads. */
+    factors(operand, attrs, [q]) {
+      if (operand !== 2) return undefined;
+      const { heads, kvHeads } = attrs as { heads: number; kvHeads: number };
+      const [size, group] = [headSize("attention", q, heads), heads / kvHeads];
+      return { effect: "kept", source: (column) => size * Math.floor(column / size / group) + (column % size) };
+    },
+  },
+  basis: { kind: "attends" },
 });
 
 const ONE = scalar("F32", 1);

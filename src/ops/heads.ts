@@ -1,4 +1,5 @@
 import type { Operand } from "../fx/traceable.ts";
+import { keepsFactors } from "./column-factors.ts";
 import { int64 } from "./constants.ts";
 import { onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -12,6 +13,7 @@ export const splitHeads = defineOp<[x: Operand], { heads: number }>({
     return { dtype: x.dtype, shape: [x.shape[0], x.shape[1], heads, size] };
   },
   lower: ([x], { heads }, [{ shape }]) => onnx("Reshape", [x, int64(0, 0, heads, (shape[2] as number) / heads)]),
+  columns: keepsFactors,
 });
 
 /** Puts heads side by side again: [batch, seq, heads, size] becomes [batch, seq, heads · size]. */
@@ -24,6 +26,7 @@ export const mergeHeads = defineOp<[x: Operand]>({
     return { dtype: x.dtype, shape: [batch, seq, heads * size] };
   },
   lower: ([x], _, [{ shape }]) => onnx("Reshape", [x, int64(0, 0, (shape[2] as number) * (shape[3] as number))]),
+  columns: keepsFactors,
 });
 
 /** The columns from `begin` up to but without `end`, of the last dimension: what a fused projection holds side by side. */
@@ -36,4 +39,11 @@ export const columns = defineOp<[x: Operand], { begin: number; end: number }>({
     return { dtype: x.dtype, shape: [...x.shape.slice(0, -1), end - begin] };
   },
   lower: ([x], { begin, end }) => onnx("Slice", [x, int64(begin), int64(end), int64(-1)]),
+  columns: {
+    factors(_, attrs, [{ shape }]) {
+      const { begin, end } = attrs as { begin: number; end: number };
+      const [taken, width] = [end - begin, shape.at(-1) as number];
+      return { effect: "kept", source: (column) => width * Math.floor(column / taken) + begin + (column % taken) };
+    },
+  },
 });

@@ -1,5 +1,6 @@
 import type { Operand } from "../fx/traceable.ts";
 import type { TensorType } from "../fx/types.ts";
+import { scaledBy } from "./column-factors.ts";
 import { scalar } from "./constants.ts";
 import { float, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -10,6 +11,8 @@ export const rmsNorm = defineOp<[x: Operand, weight: Operand], { eps: number }>(
   name: "rms_norm",
   infer: ([x, weight]) => inferNorm("rms_norm", x, weight),
   lower: (inputs, { eps }) => onnx("RMSNormalization", inputs, { axis: -1, epsilon: float(eps) }),
+  columns: scaledBy([1]),
+  basis: { kind: "norms", offset: 0, centres: false },
 });
 
 /** {@link rmsNorm} by 1 + weight: Gemma stores how far a weight is from one. */
@@ -18,6 +21,8 @@ export const offsetRmsNorm = defineOp<[x: Operand, weight: Operand], { eps: numb
   infer: ([x, weight]) => inferNorm("offset_rms_norm", x, weight),
   lower: ([x, weight], { eps }) =>
     onnx("RMSNormalization", [x, onnx("Add", [weight, scalar("F32", 1)])], { axis: -1, epsilon: float(eps) }),
+  columns: scaledBy([1], 1),
+  basis: { kind: "norms", offset: 1, centres: false },
 });
 
 /** Brings each row of `x` to mean 0 and variance 1, then scales by `weight` and adds `bias` (arXiv:1607.06450). */
@@ -28,6 +33,8 @@ export const layerNorm = defineOp<[x: Operand, weight: Operand, bias: Operand], 
     return inferNorm("layer_norm", x, weight);
   },
   lower: (inputs, { eps }) => onnx("LayerNormalization", inputs, { axis: -1, epsilon: float(eps) }),
+  columns: scaledBy([1, 2]),
+  basis: { kind: "norms", offset: 0, bias: 2, centres: true },
 });
 
 function inferNorm(op: string, x: TensorType, weight: TensorType): TensorType {

@@ -38,15 +38,25 @@ export async function selfCheck(
   batch: Batch,
   { memoryBudget = DEFAULT_BUDGET }: SelfCheckOptions = {},
 ): Promise<void> {
-  const sample = Object.fromEntries(Object.entries(batch).map(([name, tensor]) => [name, crop(tensor, SAMPLE)]));
+  const sample = sampleOf(batch);
   const fits = parameterBytes(dispatched.model) <= memoryBudget;
   const checked = fits ? subgraphs : subgraphs.slice(0, 3);
   const reference = fits ? traceWhole(dispatched.model, sample) : mergeSubgraphs(checked);
   const expected = await (await CompiledGraph.compile(reference, dispatched)).run(sample, dispatched);
   dispatched.weights.releaseAll();
   for await (const found of runInOrder(checked, dispatched, [sample])) {
-    for (const [name, value] of Object.entries(expected)) compare(name, found[name], value);
+    expectEqual(found, expected, (name, difference, limit) => {
+      const what = `${name} differs by ${difference} between the subgraphs in order and as one graph`;
+      return new ExecutionError(
+        `self-check: ${what}, expected at most ${limit}. Do not trust the partition of this model; please report it.`,
+      );
+    });
   }
+}
+
+/** The first row of a batch, as far as is enough to see a difference. */
+export function sampleOf(batch: Batch): Batch {
+  return Object.fromEntries(Object.entries(batch).map(([name, tensor]) => [name, crop(tensor, SAMPLE)]));
 }
 
 /** The whole model as one graph, traced without regard to targets. */
@@ -92,14 +102,17 @@ function crop(tensor: Tensor, limits: readonly number[]): Tensor {
   return cropped;
 }
 
-function compare(name: string, found: Value, expected: Value): void {
-  for (const [index, tensor] of [expected].flat().entries()) {
-    const [difference, magnitude] = largestDifference([found].flat()[index] as Tensor, tensor as Tensor);
-    if (difference <= TOLERANCE * magnitude) continue;
-    throw new ExecutionError(
-      `self-check: ${name} differs by ${difference} between the subgraphs in order and as one graph, ` +
-        `expected at most ${TOLERANCE * magnitude}. Do not trust the partition of this model; please report it.`,
-    );
+/** Throws what `failure` makes of the first value that is further off than rounding in another order explains. */
+export function expectEqual(
+  found: Readonly<Record<string, Value>>,
+  expected: Readonly<Record<string, Value>>,
+  failure: (name: string, difference: number, limit: number) => Error,
+): void {
+  for (const [name, value] of Object.entries(expected)) {
+    for (const [index, tensor] of [value].flat().entries()) {
+      const [difference, magnitude] = largestDifference([found[name]].flat()[index] as Tensor, tensor as Tensor);
+      if (!(difference <= TOLERANCE * magnitude)) throw failure(name, difference, TOLERANCE * magnitude);
+    }
   }
 }
 
