@@ -39,6 +39,7 @@ export { createModel, MODEL_FAMILIES } from "./models/registry.ts";
 export { GPTQModifier, type GPTQOptions } from "./modifiers/gptq.ts";
 export type {
   CompressionStage,
+  EquivalentChange,
   FinalizeContext,
   Modifier,
   ModifierContext,
@@ -46,6 +47,8 @@ export type {
 } from "./modifiers/modifier.ts";
 export { QuantizationModifier } from "./modifiers/quantization.ts";
 export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
+export { QuIPModifier, type QuIPOptions } from "./modifiers/quip.ts";
+export { SpinQuantModifier, type SpinQuantOptions } from "./modifiers/spinquant.ts";
 export {
   columnEnergy,
   type Reduction,
@@ -63,7 +66,7 @@ export { Embedding, Linear, ScaledEmbedding } from "./nn/linear.ts";
 export { matchModules } from "./nn/match.ts";
 export { type ForwardHook, type ForwardPreHook, type HookHandle, Module } from "./nn/module.ts";
 export { LayerNorm, OffsetRMSNorm, RMSNorm } from "./nn/norm.ts";
-export { Buffer, Parameter, type ParameterSource } from "./nn/parameter.ts";
+export { Buffer, Parameter, type ParameterSource, type Rewrite } from "./nn/parameter.ts";
 export type { Observer, RangeSearch } from "./observers/observer.ts";
 export { type ObserverRegistry, observers } from "./observers/registry.ts";
 export { type OneshotOptions, oneshot } from "./oneshot.ts";

@@ -32,6 +32,7 @@ import { type RunControl, tellFinished } from "./sequential/events.ts";
 import type { Batch } from "./sequential/intermediates.ts";
 import { packBatches } from "./sequential/pack-batches.ts";
 import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
+import { rewriteModel } from "./sequential/rewrite-model.ts";
 import { selfCheck } from "./sequential/self-check.ts";
 import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
@@ -140,6 +141,7 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
     if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
     const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
     for (const modifier of modifiers) modifier.initialize(model, { warn });
+    await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
     const data = await calibrationData(modifiers, checkpoint, options);
     const output = await openOutput(model, checkpoint, modifiers, data, options);
     try {

@@ -15,7 +15,7 @@ test.each([
   ["W8A16", ["lm_head"]],
 ])("preset %s is written as the reference writes it", (name, ignore) => {
   const groups = [withObserver(presetScheme(name))];
-  expect(writeQuantizationConfig({ groups, ignore, kvCacheScheme: null })).toEqual(
+  expect(writeQuantizationConfig({ groups, ignore, kvCacheScheme: null, transforms: [] })).toEqual(
     goldenConfigs[name].quantization_config,
   );
 });
@@ -47,7 +47,12 @@ test("a group named for a preset may hold its targets alone", () => {
 
 test("groups of unequal formats make the whole mixed-precision", () => {
   const float = completeScheme({ targets: ["re:.*mlp.*"], weights: { type: "float" } });
-  const config = writeQuantizationConfig({ groups: [presetScheme("W4A16"), float], ignore: [], kvCacheScheme: null });
+  const config = writeQuantizationConfig({
+    groups: [presetScheme("W4A16"), float],
+    ignore: [],
+    kvCacheScheme: null,
+    transforms: [],
+  });
   expect(config).toMatchObject({
     format: "mixed-precision",
     config_groups: { group_0: { format: "pack-quantized" }, group_1: { format: "naive-quantized" } },

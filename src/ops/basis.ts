@@ -13,6 +13,8 @@ export type BasisRule =
   | { readonly kind: "looksUp" }
   /** Brings operand 0 to unit size, or to mean 0 before, in any basis; then scales by operand 1 + `offset`, adds a bias. */
   | { readonly kind: "norms"; readonly offset: number; readonly bias?: number; readonly centres: boolean }
+  /** Takes columns of its operand as they are: which, its rule for factors on columns tells. */
+  | { readonly kind: "selects" }
   /** Zeros, which are the same in every basis. */
   | { readonly kind: "zeros" }
   /** Heads of operand 2, each a mean over tokens: a rotation of the columns of each head is one of the result's heads. */

@@ -3,10 +3,12 @@ import { RecipeError } from "../errors.ts";
 import { GPTQModifier } from "../modifiers/gptq.ts";
 import type { Modifier } from "../modifiers/modifier.ts";
 import { QuantizationModifier } from "../modifiers/quantization.ts";
+import { QuIPModifier } from "../modifiers/quip.ts";
+import { SpinQuantModifier } from "../modifiers/spinquant.ts";
 import type { ObserverRegistry } from "../observers/registry.ts";
 import { describeIssue, show } from "./issues.ts";
 import { type ModifierEntry, type ParseOptions, parseRecipe, type RecipeDocument } from "./parse.ts";
-import { gptqSchema, quantizationSchema } from "./schema.ts";
+import { gptqSchema, quantizationSchema, quipSchema, spinQuantSchema } from "./schema.ts";
 import { readRecipeText } from "./source.ts";
 
 /** A recipe's file or text, a parsed one, or modifiers that are made already. */
@@ -30,6 +32,8 @@ export const modifierTypes: ModifierRegistry = {
     quantizationSchema,
     (options, observers) => new QuantizationModifier(options, observers),
   ),
+  QuIPModifier: defineModifier(quipSchema, (options) => new QuIPModifier(options)),
+  SpinQuantModifier: defineModifier(spinQuantSchema, (options) => new SpinQuantModifier(options)),
 };
 
 /** A class of modifiers, whose options are what its schema gives. */

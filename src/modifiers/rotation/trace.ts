@@ -26,12 +26,15 @@ export class OperatorTrace {
     this.#parameters = new Map(model.namedParameters());
   }
 
-  /** The parameter that is an operand of a node. @throws RecipeError where the operand is computed */
+  /** The parameter that is an operand of a node. @throws RecipeError where it is computed, or read by other nodes too */
   parameter(node: Node, operand: number): Parameter {
     const input = node.inputs[operand];
     const parameter = input.op === "get_attr" ? this.#parameters.get(input.targetName) : undefined;
-    if (parameter) return parameter;
-    throw new RecipeError(`${where(node)}: operand ${operand} is computed, expected a parameter.`);
+    if (parameter && input.users.size === 1) return parameter;
+    const found = parameter ? `${input.targetName} is used in several places` : `operand ${operand} is computed`;
+    throw new RecipeError(
+      `${where(node)}: ${found}, expected a parameter of its own. The model cannot be rotated here.`,
+    );
   }
 }
 
