@@ -35,6 +35,7 @@ test("keys that older files lack get their defaults", () => {
     ignore: [],
     kvCacheScheme: null,
     sparsity: null,
+    transforms: [],
   });
 });
 
@@ -111,9 +112,22 @@ test.each<[string, object, string]>([
     `${WHERE}.kv_cache_scheme: num_bits 9, expected 1 to 8 for type int.`,
   ],
   [
-    "a transform",
-    { transform_config: { config_groups: {} } },
-    `${WHERE}.transform_config.config_groups: transforms are not supported, expected none.`,
+    "a transform of queries",
+    {
+      transform_config: { config_groups: { R3: { type: "hadamard", apply: [{ targets: "x", location: "q_attn" }] } } },
+    },
+    `${WHERE}.transform_config.config_groups.R3.apply.0.location: not one of input, weight_input, weight_output and output, ` +
+      "expected no transforms of attention.",
+  ],
+  [
+    "a transform that is no Hadamard matrix",
+    { transform_config: { config_groups: { v: { type: "random-matrix" } } } },
+    `${WHERE}.transform_config.config_groups.v.type: not supported, expected hadamard or random-hadamard.`,
+  ],
+  [
+    "transforms that are permuted",
+    { transform_config: { config_groups: { v: { type: "hadamard", randomize: true } } } },
+    `${WHERE}.transform_config.config_groups.v.randomize: not supported, expected false.`,
   ],
   [
     "a sparse format that readers lack",

@@ -23,6 +23,16 @@ function create(recipe: RecipeSource): unknown {
 const gptq = (fields: string) => create(`GPTQModifier:\n  scheme: W4A16\n${fields.replace(/^/gm, "  ")}`);
 
 describe("fields become options", () => {
+  test("rotations in any case, and what leaves them as they are", () => {
+    const spinQuant =
+      "SpinQuantModifier: {rotations: [r1, R2], transform_type: random-hadamard, transform_block_size: 32}";
+    const quip = "QuIPModifier: {rotations: [V], targets: Linear, precision: torch.float64, randomize: false}";
+    expect(create(`${spinQuant}\n${quip}`)).toEqual([
+      { SpinQuantModifier: { rotations: ["R1", "R2"], transformType: "random-hadamard", transformBlockSize: 32 } },
+      { QuIPModifier: { rotations: ["v"], targets: ["Linear"] } },
+    ]);
+  });
+
   test("names change to our spelling, values stay, and what is not given is left out", () => {
     const text = `
 quant_stage:
@@ -177,11 +187,11 @@ describe("errors name line, column and field", () => {
 
   test("an unknown class, and fields that are no mapping", () => {
     expect(create("q_stage:\n  q_modifiers:\n    GPTQModifer: {}")).toBe(
-      'recipe:3:5: no modifier "GPTQModifer", expected one of GPTQModifier, QuantizationModifier.',
+      'recipe:3:5: no modifier "GPTQModifer", expected one of GPTQModifier, QuantizationModifier, QuIPModifier, SpinQuantModifier.',
     );
     expect(create("GPTQModifier: W4A16")).toBe('recipe:1:1: GPTQModifier: found "W4A16", expected a mapping.');
     expect(create("- constructor")).toBe(
-      'recipe:1:3: no modifier "constructor", expected one of GPTQModifier, QuantizationModifier.',
+      'recipe:1:3: no modifier "constructor", expected one of GPTQModifier, QuantizationModifier, QuIPModifier, SpinQuantModifier.',
     );
   });
 });
@@ -197,7 +207,7 @@ test("modifiers of one's own are found in the registry that is given", () => {
   const registry = { ...modifierTypes, MyModifier: defineModifier(closed({ my_field: z.number() }), make) };
   expect(createModifiers("MyModifier: {my_field: 3}", { registry })[0].options).toEqual({ myField: 3 });
   expect(create("MyModifier: {my_field: 3}")).toBe(
-    'recipe:1:1: no modifier "MyModifier", expected one of GPTQModifier, QuantizationModifier.',
+    'recipe:1:1: no modifier "MyModifier", expected one of GPTQModifier, QuantizationModifier, QuIPModifier, SpinQuantModifier.',
   );
 });
 
