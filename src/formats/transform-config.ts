@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { timeLimited } from "../checkpoint/time-limit.ts";
 import { ConfigError } from "../errors.ts";
 import { Linear } from "../nn/linear.ts";
 import { matchesAny } from "../nn/match.ts";
@@ -53,6 +54,13 @@ export function transformGroupToJson({ type, apply, headDim }: TransformGroup): 
  * @throws ConfigError naming a transform whose matrix is not stored, or whose target is no linear
  */
 export function attachTransforms(model: Module, groups: readonly TransformGroup[], checkpoint: Checkpoint): void {
+  if (groups.length === 0) return;
+  const where = checkpoint.pathOf("config.json");
+  timeLimited(attachAll, `${where}: the patterns in transform_config`)(model, groups, checkpoint);
+}
+
+/** Patterns that a checkpoint brings may backtrack without end. */
+function attachAll(model: Module, groups: readonly TransformGroup[], checkpoint: Checkpoint): void {
   for (const group of groups) {
     const matrices = new Map<number, TransformMatrix>();
     for (const { targets, location, inverse, ignore } of group.apply) {

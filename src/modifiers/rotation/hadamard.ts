@@ -15,9 +15,12 @@ export interface Rotation {
  * where n is a power of two (fast Walsh–Hadamard transform).
  */
 export class HadamardRotation implements Rotation {
-  readonly #core: Float64Array;
   readonly #order: number;
-  readonly #scratch: Float64Array;
+  /** For four rows of the core at a time, the signs of each column as four bits; then the same of its transpose. */
+  readonly #columnCodes: Uint8Array;
+  readonly #rowCodes: Uint8Array;
+  readonly #sums: Float64Array;
+  readonly #patternSums = new Float64Array(16);
 
   /**
    * @param signs - D, one for each row
@@ -27,8 +30,11 @@ export class HadamardRotation implements Rotation {
     readonly size: number,
     private readonly signs: Float64Array = new Float64Array(size).fill(1),
   ) {
-    [this.#order, this.#core] = coreOf(size);
-    this.#scratch = new Float64Array(this.#order);
+    const [order, core] = coreOf(size);
+    this.#order = order;
+    this.#columnCodes = signCodes(order, (row, column) => core[row * order + column]);
+    this.#rowCodes = signCodes(order, (row, column) => core[column * order + row]);
+    this.#sums = new Float64Array(order);
   }
 
   apply(vector: Float64Array): void {
@@ -58,15 +64,19 @@ export class HadamardRotation implements Rotation {
     return matrix;
   }
 
-  /** Multiplies along the outer of the two axes [order, width]. */
+  /**
+   * Multiplies along the outer of the two axes [order, width]. The signs of four rows at a time have 16 patterns: their sums are
+   * made once, and each column picks its own, which is a quarter of the additions.
+   */
   #multiplyCore(vector: Float64Array, transposed: boolean): void {
-    const [order, width, sums] = [this.#order, this.size / this.#order, this.#scratch];
-    const [rowStep, columnStep] = transposed ? [1, order] : [order, 1];
+    const [order, width, sums, patterns] = [this.#order, this.size / this.#order, this.#sums, this.#patternSums];
+    const codes = transposed ? this.#rowCodes : this.#columnCodes;
     for (let inner = 0; inner < width; inner++) {
       sums.fill(0);
-      for (let i = 0; i < order; i++) {
-        const value = vector[i * width + inner];
-        for (let j = 0; j < order; j++) sums[j] += value * this.#core[i * rowStep + j * columnStep];
+      for (let i = 0; i < order; i += 4) {
+        sumPatterns(patterns, vector, i * width + inner, width);
+        const start = (i / 4) * order;
+        for (let j = 0; j < order; j++) sums[j] += patterns[codes[start + j]];
       }
       for (let j = 0; j < order; j++) vector[j * width + inner] = sums[j];
     }
@@ -121,6 +131,24 @@ function coreOf(size: number): [order: number, core: Float64Array] {
     `${size}: no Hadamard matrix of this order is known here, expected a power of two times the order of a Paley matrix. ` +
       "Set transform_block_size to a divisor of it.",
   );
+}
+
+/** Bit k of a code is set where row 4 · group + k is negative in the column: codes of all columns, group after group. */
+function signCodes(order: number, entry: (row: number, column: number) => number): Uint8Array {
+  const codes = new Uint8Array(Math.ceil(order / 4) * order);
+  for (let row = 0; row < order; row++) {
+    for (let column = 0; column < order; column++)
+      if (entry(row, column) < 0) codes[(row >> 2) * order + column] |= 1 << (row & 3);
+  }
+  return codes;
+}
+
+/** The sums of four values, `step` apart, with all patterns of signs. */
+function sumPatterns(sums: Float64Array, values: Float64Array, begin: number, step: number): void {
+  const [a, b, c, d] = [values[begin], values[begin + step], values[begin + 2 * step], values[begin + 3 * step]];
+  const low = [a + b, b - a, a - b, -a - b];
+  const high = [c + d, d - c, c - d, -c - d];
+  for (let code = 0; code < 16; code++) sums[code] = low[code & 3] + high[code >> 2];
 }
 
 /** x H in place for the `width` values from `start`, H being Sylvester's. */
