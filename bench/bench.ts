@@ -31,6 +31,8 @@ const model = await resolveModel(values.model);
 const run = async (program: string, script: string, output: string): Promise<Measurement> => {
   const args = [here(script), model, here("data/calibration.jsonl"), output, values.samples, here("gptq-w4g64.yaml")];
   if (program === process.execPath && values["one-pass"]) args.push("1");
+  // As the command line does; see src/cli/main.ts.
+  if (program === process.execPath) args.unshift("--no-incremental-marking");
   const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 2 ** 26 });
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 };

@@ -36,18 +36,26 @@ export { bool, f32, formatType, i64, type TensorType, type TupleType, type Value
 export { CausalLM } from "./models/causal-lm.ts";
 export { defineFamily, type ModelFamily } from "./models/family.ts";
 export { createModel, MODEL_FAMILIES } from "./models/registry.ts";
+export { AWQModifier, type AWQOptions } from "./modifiers/awq.ts";
 export { GPTQModifier, type GPTQOptions } from "./modifiers/gptq.ts";
+export { LogarithmicEqualizationModifier } from "./modifiers/logarithmic-equalization.ts";
 export type {
   CompressionStage,
+  CoupledModules,
   EquivalentChange,
   FinalizeContext,
   Modifier,
   ModifierContext,
   ModuleReport,
+  ParameterChanges,
+  Replay,
 } from "./modifiers/modifier.ts";
 export { QuantizationModifier } from "./modifiers/quantization.ts";
 export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
 export { QuIPModifier, type QuIPOptions } from "./modifiers/quip.ts";
+export type { DuoScaling } from "./modifiers/smoothing/grid.ts";
+export type { MappingPatterns } from "./modifiers/smoothing/resolve-mappings.ts";
+export { type SmoothingAlgorithm, SmoothQuantModifier, type SmoothQuantOptions } from "./modifiers/smoothquant.ts";
 export { SpinQuantModifier, type SpinQuantOptions } from "./modifiers/spinquant.ts";
 export {
   columnEnergy,
@@ -70,6 +78,7 @@ export { Buffer, Parameter, type ParameterSource, type Rewrite } from "./nn/para
 export type { Observer, RangeSearch } from "./observers/observer.ts";
 export { type ObserverRegistry, observers } from "./observers/registry.ts";
 export { type OneshotOptions, oneshot } from "./oneshot.ts";
+export type { ColumnFactors, ColumnParameter, ColumnRules } from "./ops/column-factors.ts";
 export type { ActivationRounding } from "./ops/fake-quantize.ts";
 export { float, type OnnxExpression, type OnnxInput, type OnnxResult, type OnnxValue, onnx } from "./ops/onnx.ts";
 export { defineOp, type Operator, type OperatorCall } from "./ops/operator.ts";

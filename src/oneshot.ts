@@ -17,9 +17,10 @@ import { type Precision, savedDType } from "./formats/output-plan.ts";
 import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
 import { createModel } from "./models/registry.ts";
+import { initializeModifiers } from "./modifiers/initialize.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
 import { calibrateAllExperts } from "./nn/experts.ts";
-import type { Linear } from "./nn/linear.ts";
+import type { Parameter } from "./nn/parameter.ts";
 import { fingerprintOptions } from "./output/fingerprint.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
@@ -133,14 +134,14 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
  */
 export async function oneshot(options: OneshotOptions): Promise<void> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
-  const kernels = await KernelPool.create(await createMatrixProducts(options), options);
+  const kernels = await KernelPool.create(createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
     const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights
     bindCheckpoint(model, checkpoint);
     if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
     const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
-    for (const modifier of modifiers) modifier.initialize(model, { warn });
+    initializeModifiers(modifiers, model, { warn });
     await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
     const data = await calibrationData(modifiers, checkpoint, options);
     const output = await openOutput(model, checkpoint, modifiers, data, options);
@@ -211,7 +212,7 @@ async function compress(
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
   const { precision = "auto", propagateError, device = "cpu", threads, tracingIgnore, onProgress } = options;
-  const stage = { ...parts, savedDType: ({ weight }: Linear) => savedDType(weight, precision), control: options };
+  const stage = { ...parts, savedDType: (parameter: Parameter) => savedDType(parameter, precision), control: options };
   tellFinished(finished, parts.modifiers.length, options);
   if (!batches) return compressWithoutData(model, stage, finished.count);
   const targets = options.onePass ? ["Linear"] : getSequentialTargets(parts.modifiers, model, options);

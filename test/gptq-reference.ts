@@ -1,5 +1,6 @@
-import { emptyLowerPanels, type LowerPanels } from "../src/kernels/lower-panels.ts";
+import { type LowerPanels, takeLowerPanels } from "../src/kernels/lower-panels.ts";
 import type { ColumnProblem, RoundedColumns } from "../src/kernels/round-columns.ts";
+import { Buffers } from "../src/tensor/buffers.ts";
 
 /** Numbers between -1 and 1 that depend on the seed alone. */
 export function randomValues(length: number, seed: number): Float32Array {
@@ -48,7 +49,7 @@ export function dampAndPermute(hessian: Float64Array, order: Int32Array, fractio
 
 /** The lower triangle of a symmetric matrix as kernels take it. */
 export function lowerPanelsOf(matrix: Float64Array): LowerPanels {
-  const lower = emptyLowerPanels(Math.sqrt(matrix.length));
+  const lower = takeLowerPanels(Math.sqrt(matrix.length), new Buffers());
   for (const { start, matrix: panel } of lower.panels) {
     const width = panel.shape[1];
     for (let at = 0; at < panel.data.length; at++) {

@@ -4,6 +4,7 @@ import { secondMoment } from "../src/modifiers/tap.ts";
 import { gramPanels } from "../src/ops/gram.ts";
 import { Executable } from "../src/runtime/executable.ts";
 import { Runtime } from "../src/runtime/session.ts";
+import { Buffers } from "../src/tensor/buffers.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { traceFunction } from "./trace-function.ts";
 
@@ -12,7 +13,8 @@ const [ROWS, WIDTH, BATCHES] = [3, 1024, 3];
 test("a wide second moment, summed panel by panel in place, is symmetric and equals the sum over all rows", async () => {
   const x = Tensor.zeros("F32", [1, ROWS, WIDTH]);
   for (let i = 0; i < x.data.length; i++) x.data[i] = ((i * 7919) % 23) - 11;
-  const totals = secondMoment.initial(f32("batch", "seq", WIDTH));
+  const buffers = new Buffers();
+  const totals = secondMoment.initial(f32("batch", "seq", WIDTH), buffers);
   const inputs = Object.fromEntries(totals.map((total, index) => [`t${index}`, total]));
   const types = Object.fromEntries(gramPanels(WIDTH).map((shape, index) => [`t${index}`, f32(...shape)]));
   const graph = traceFunction(
@@ -32,5 +34,5 @@ test("a wide second moment, summed panel by panel in place, is symmetric and equ
     }
   }
   expect(totals).toHaveLength(4);
-  expect(secondMoment.finish(totals)).toBeAllClose(expected, { atol: 0 });
+  expect(secondMoment.finish(totals, buffers)).toBeAllClose(expected, { atol: 0 });
 });

@@ -5,7 +5,8 @@ import { tensorTypes } from "../src/fx/types.ts";
 import { gelu, geluTanh, relu, sigmoid, softCap } from "../src/ops/activation.ts";
 import { affine } from "../src/ops/affine.ts";
 import { add, mul, scale, silu } from "../src/ops/arithmetic.ts";
-import { attention, causalMask, onesLike, positionIds } from "../src/ops/attention.ts";
+import { attention, causalAttention, causalMask, onesLike, positionIds } from "../src/ops/attention.ts";
+import { addMagnitudes, columnMaximum, columnMinimum } from "../src/ops/column-statistics.ts";
 import { accumulateGram } from "../src/ops/gram.ts";
 import { columns, mergeHeads, splitHeads } from "../src/ops/heads.ts";
 import { embedding, linear, linearBias } from "../src/ops/linear.ts";
@@ -14,6 +15,7 @@ import { layerNorm, offsetRmsNorm, rmsNorm } from "../src/ops/norm.ts";
 import { shiftPositions, textPositions } from "../src/ops/positions.ts";
 import { dynamicFrequencies, rotaryTable, rotate, selectFrequencies } from "../src/ops/rotary.ts";
 import { addRouted, gatherRouted, routedTo, routeTokens, zerosLike } from "../src/ops/routing.ts";
+import { squaredError } from "../src/ops/squared-error.ts";
 import { transformBlocks } from "../src/ops/transform.ts";
 import { Executable } from "../src/runtime/executable.ts";
 import { Runtime } from "../src/runtime/session.ts";
@@ -23,7 +25,7 @@ import { readSafetensors } from "./read-safetensors.ts";
 import { traceFunction } from "./trace-function.ts";
 
 const golden = new Map(
-  ["ops", "quantization-ops", "transform-ops"].flatMap((file) => [
+  ["ops", "quantization-ops", "smoothing-ops", "transform-ops"].flatMap((file) => [
     ...readSafetensors(new URL(`./fixtures/ops/${file}.safetensors`, import.meta.url)),
   ]),
 );
@@ -65,6 +67,8 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   "attention.one": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, kvHeads: 1 }),
   "attention.wide": (q, k, v, mask) => attention(q, k, v, mask, attend),
   "attention.wide.padded": (q, k, v, mask) => attention(q, k, v, mask, attend),
+  causal_attention: (q, k, v) => causalAttention(q, k, v, attend),
+  "causal_attention.wide": (q, k, v) => causalAttention(q, k, v, attend),
   "attention.wide.soft_cap": (q, k, v, mask) => attention(q, k, v, mask, { ...attend, softCap: 2 }),
   "attention.wide.window": (q, k, v, mask) => attention(q, k, v, mask, attend),
   rotary_table: (positions, frequency) => rotaryTable(positions, frequency, { scaling: 1 }),
@@ -111,6 +115,16 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   "transform_blocks.blocks": (x, matrix) => transformBlocks(x, matrix, { transposed: false, factor: 0.5 }),
   "transform_blocks.transposed": (x, matrix) => transformBlocks(x, matrix, { transposed: true, factor: 0.5 }),
   "transform_blocks.matrix": (x, matrix) => transformBlocks(x, matrix, { transposed: false, factor: 0.5 }),
+  column_minimum: columnMinimum,
+  "column_minimum.first": columnMinimum,
+  "column_minimum.empty": columnMinimum,
+  column_maximum: columnMaximum,
+  "column_maximum.first": columnMaximum,
+  "column_maximum.empty": columnMaximum,
+  add_magnitudes: addMagnitudes,
+  "add_magnitudes.empty": addMagnitudes,
+  squared_error: squaredError,
+  "squared_error.equal": squaredError,
   ...quantizationCases,
 };
 

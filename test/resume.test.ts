@@ -2,8 +2,10 @@ import { cp, mkdir, open, readdir, readFile, rename, utimes, writeFile } from "n
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { CheckpointError, CompressionError, InterruptedError } from "../src/errors.ts";
+import { AWQModifier } from "../src/modifiers/awq.ts";
 import type { CompressionStage, Modifier } from "../src/modifiers/modifier.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
+import { SmoothQuantModifier } from "../src/modifiers/smoothquant.ts";
 import { Linear } from "../src/nn/linear.ts";
 import type { OneshotOptions } from "../src/oneshot.ts";
 import type { ProgressEvent } from "../src/sequential/events.ts";
@@ -88,6 +90,8 @@ describe("a run that is stopped, and gone on with", () => {
     ["one scale for a tensor", { recipe: group({ numBits: 8, strategy: "tensor", symmetric: false }) }],
     ["lm_head too", { recipe: () => gptq({ ignore: [] }) }],
     ["modifiers that change, round and calibrate", { recipe: mixed, precision: "BF16" }],
+    ["smoothed norms", { recipe: () => [new SmoothQuantModifier(), gptq()], precision: "BF16" }],
+    ["smoothed norms, rounded to nearest", { recipe: () => [new AWQModifier({ nGrid: 4 }), rounding()] }],
     ["no data", { recipe: rounding, dataset: undefined }],
     ["Hessians that fail", { recipe: () => gptq({ dampeningFrac: 0 }), numCalibrationSamples: 1 }],
   ];

@@ -2,8 +2,8 @@ import { type FileHandle, open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
-import { viewBytes } from "../tensor/dtype.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { Buffers } from "../tensor/buffers.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { readJsonFile } from "./json-file.ts";
 import { readAt } from "./read-at.ts";
 import { readHeader, type TensorInfo } from "./safetensors.ts";
@@ -34,12 +34,11 @@ export class Checkpoint {
     );
   }
 
-  /** Reads a whole tensor. @throws CheckpointError for one that is not there or too large, or a file that got shorter */
-  async read(name: string): Promise<Tensor> {
-    const { dtype, shape, begin, end } = this.info(name);
-    const bytes = allocate(name, end - begin);
-    await this.readInto(bytes, name);
-    return new Tensor(dtype, shape, viewBytes(dtype, bytes));
+  /** Reads a whole tensor, into memory that `buffers` gives. @throws CheckpointError for one that is not there or too large, or a file that got shorter */
+  async read(name: string, buffers = new Buffers()): Promise<Tensor> {
+    const tensor = takeTensor(this.info(name), buffers);
+    await this.readInto(tensor.bytes, name);
+    return tensor;
   }
 
   /** Fills `target` with a tensor's bytes, from its byte `offset`. */
@@ -103,11 +102,11 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   return new Checkpoint(folder, config, await readTensors(folder, files));
 }
 
-function allocate(name: string, length: number): Uint8Array {
+function takeTensor({ name, dtype, shape, begin, end }: TensorInfo, buffers: Buffers): Tensor {
   try {
-    return new Uint8Array(length);
+    return buffers.take(dtype, shape);
   } catch (cause) {
-    throw new CheckpointError(`${name}: ${length} bytes, expected a tensor that fits into memory. Split it.`, {
+    throw new CheckpointError(`${name}: ${end - begin} bytes, expected a tensor that fits into memory. Split it.`, {
       cause,
     });
   }

@@ -84,7 +84,8 @@ class StoredTensors {
   source(name: string): ParameterSource | undefined {
     const { tensors } = this.checkpoint;
     const info = tensors.get(name);
-    if (info) return { name, dtype: info.dtype, shape: info.shape, read: () => this.checkpoint.read(name) };
+    if (info)
+      return { name, dtype: info.dtype, shape: info.shape, read: (buffers) => this.checkpoint.read(name, buffers) };
     const shape = this.parameters.get(name)?.shape;
     if (!this.sparsity || !shape || !name.endsWith(".weight")) return undefined;
     const compressed = tensors.get(sparseTensorNames(this.sparsity, moduleOf(name)).compressed);

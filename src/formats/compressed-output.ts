@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
-import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { TransformMatrix, transformGroups } from "../nn/online-transform.ts";
 import type { Parameter } from "../nn/parameter.ts";
@@ -42,9 +41,8 @@ export class CompressedOutput {
     private readonly plan: OutputPlan,
     private readonly output: Output,
   ) {
-    const modules = options.model.namedModules();
-    const paths = modules.flatMap(([path, module]) => (module instanceof Linear ? [[module, path] as const] : []));
-    this.finished = new FinishedParts(output, new Map(paths), (module) => this.#read(module));
+    const paths = options.model.namedParameters().map(([path, parameter]) => [parameter, path] as const);
+    this.finished = new FinishedParts(output, new Map(paths), (parameter) => this.#read(parameter));
   }
 
   /** @throws CheckpointError as {@link openOutput} does */
@@ -84,7 +82,11 @@ export class CompressedOutput {
     return this.output.abandon(failure);
   }
 
-  *#tensorsOf({ quantized, weights, tensors }: CompressedModules): Generator<readonly [name: string, tensor: Tensor]> {
+  *#tensorsOf({
+    quantized,
+    parameters,
+    tensors,
+  }: CompressedModules): Generator<readonly [name: string, tensor: Tensor]> {
     for (const [module, weight] of quantized) {
       const place = this.plan.quantized.get(module);
       if (place) yield* place.format.compress(place.path, weight);
@@ -95,9 +97,9 @@ export class CompressedOutput {
         if (tensor) yield [name, isFloatDType(dtype) ? fromFloat32(tensor as Tensor<"F32">, dtype) : tensor];
       }
     }
-    for (const [module, weight] of weights) {
-      for (const [name, parameter] of this.plan.dense)
-        if (parameter === module.weight) yield [name, this.#toSaved(name, parameter, weight)];
+    for (const [name, parameter] of this.plan.dense) {
+      const changed = parameters.get(parameter);
+      if (changed) yield [name, this.#toSaved(name, parameter, changed)];
     }
   }
 
@@ -115,19 +117,17 @@ export class CompressedOutput {
       if (COMPANIONS.test(file)) await this.output.copyFile(checkpoint.pathOf(file));
   }
 
-  /** The weight of a module as a reader of the output decodes it, if it is written. */
-  async #read(module: Linear): Promise<Tensor<"F32"> | undefined> {
-    const args = this.options.quantization.schemes.get(module)?.weights;
-    const place = this.plan.quantized.get(module);
+  /** A parameter as a reader of the output decodes it, if it is written. */
+  async #read(parameter: Parameter): Promise<Tensor<"F32"> | undefined> {
+    const [module, place] = [...this.plan.quantized].find(([{ weight }]) => weight === parameter) ?? [];
+    const args = module && this.options.quantization.schemes.get(module)?.weights;
     if (args && place) {
-      const specs = place.format.tensors(place.path, module.weight.shape, "F32", args);
+      const specs = place.format.tensors(place.path, parameter.shape, "F32", args);
       if (!specs.every(({ name }) => this.output.has(name))) return undefined;
       const tensors = specs.map(async ({ name }) => [name, await this.output.read(name)] as const);
       return place.format.decompress(place.path, new Map(await Promise.all(tensors)), args);
     }
-    const dense = [...this.plan.dense].find(
-      ([name, parameter]) => parameter === module.weight && this.output.has(name),
-    );
+    const dense = [...this.plan.dense].find(([name, other]) => other === parameter && this.output.has(name));
     return dense && toFloat32((await this.output.read(dense[0])) as Tensor<FloatDType>);
   }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import type { ModuleReport } from "../modifiers/modifier.ts";
 import type { Statistic } from "../modifiers/tap.ts";
-import type { Linear } from "../nn/linear.ts";
+import type { Parameter } from "../nn/parameter.ts";
 import type { Output } from "../output/output.ts";
 import { digestFile, readTensorFile, writeTensorFile } from "../output/tensor-file.ts";
 import { parseWith } from "../schemes/parse.ts";
@@ -16,13 +16,13 @@ export class FinishedParts {
   readonly #parts: PartRecord[] = [];
 
   /**
-   * @param paths - of the modules, by which the journal knows them
-   * @param readWritten - the weight that a reader of the output decodes, undefined if there is none
+   * @param paths - of the parameters, by which the journal knows them
+   * @param readWritten - the values that a reader of the output decodes, undefined if there are none
    */
   constructor(
     private readonly output: Output,
-    private readonly paths: ReadonlyMap<Linear, string>,
-    private readonly readWritten: (module: Linear) => Promise<Tensor<"F32"> | undefined>,
+    private readonly paths: ReadonlyMap<Parameter, string>,
+    private readonly readWritten: (parameter: Parameter) => Promise<Tensor<"F32"> | undefined>,
   ) {}
 
   /**
@@ -62,14 +62,14 @@ export class FinishedParts {
     return this.#parts.flatMap(({ warnings }) => warnings);
   }
 
-  /** The weight that later parts run with: what a reader of the output decodes, or undefined for the checkpoint's own. */
-  async weight(module: Linear): Promise<Tensor<"F32"> | undefined> {
-    const path = this.#path(module);
+  /** What later parts run with: what a reader of the output decodes, or undefined for the checkpoint's own. */
+  async parameter(parameter: Parameter): Promise<Tensor<"F32"> | undefined> {
+    const path = this.#path(parameter);
     for (const { index, unsaved } of this.#parts) {
       const other = unsaved.find((entry) => entry.path === path);
       if (other) return other.stored ? this.#readUnsaved(index, path) : undefined;
     }
-    return this.readWritten(module);
+    return this.readWritten(parameter);
   }
 
   /** What was seen of modules that parts still to come call again: see {@link CompressedModules.pending}. */
@@ -80,14 +80,15 @@ export class FinishedParts {
   }
 
   /**
-   * Notes that a part is finished, once all of it is on disk. One of which there is nothing to note is left out.
+   * Notes that a part is finished, once all of it is written. One of which there is nothing to note is left out. What a
+   * power failure takes of either is found by the digests: to wait for the disk each time would cost more than to do it again.
    *
    * @param tensors - digests of what was written of it, by name
    */
   async add(modules: CompressedModules, tensors: [name: string, digest: string][]): Promise<void> {
     const { index, reports, warnings, pending } = modules;
     if (tensors.length + pending.size + warnings.length + reports.flat().length === 0) return;
-    const unsaved = Array.from(modules.unsaved, ([module, weight]) => [this.#path(module), weight] as const);
+    const unsaved = Array.from(modules.unsaved, ([parameter, value]) => [this.#path(parameter), value] as const);
     const stored = unsaved.flatMap(([path, weight]) => (weight ? [[path, weight] as const] : []));
     const record: PartRecord = {
       index,
@@ -98,7 +99,6 @@ export class FinishedParts {
       reports: reports.map((own) => [...own]),
       warnings: [...warnings],
     };
-    await this.output.sync();
     await this.output.folder.append(record);
     const previous = this.#parts.at(-1);
     if (previous?.statistics) await rm(this.#file("statistics", previous.index), { force: true });
@@ -130,7 +130,7 @@ export class FinishedParts {
     return join(this.output.folder.partial, `${kind}-${index}.safetensors`);
   }
 
-  #path(module: Linear): string {
-    return this.paths.get(module) ?? "";
+  #path(parameter: Parameter): string {
+    return this.paths.get(parameter) ?? "";
   }
 }

@@ -13,7 +13,7 @@ export const partSchema = z.object({
   index: z.int(),
   /** Digests of the tensors of the output, by name. */
   tensors: digests,
-  /** Modules that later parts run with other weights than the output's: the checkpoint's, or those in a file. */
+  /** Parameters of which later parts run with other values than the output's: the checkpoint's, or those in a file. */
   unsaved: z.array(z.object({ path: z.string(), stored: z.boolean() })),
   /** Digest of that file. */
   weights: z.string().optional(),

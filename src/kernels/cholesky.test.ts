@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { lowerPanelsOf, randomHessian } from "../../test/gptq-reference.ts";
 import { createMatrixProducts } from "../runtime/matrix-products.ts";
+import { Buffers } from "../tensor/buffers.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { Arena } from "./arena.ts";
 import { factorize, type KernelContext } from "./cholesky.ts";
@@ -14,8 +15,8 @@ beforeAll(async () => {
   teams = await Promise.all(
     [1, 2, 3].map(async (count) => {
       const arena = new Arena();
-      const products = await createMatrixProducts({ threads: count });
-      return { arena, threads: await Threads.start(arena.memory, count), products };
+      const products = createMatrixProducts({ threads: count });
+      return { arena, threads: await Threads.start(arena.memory, count), products, buffers: new Buffers() };
     }),
   );
 });

@@ -1,13 +1,15 @@
+import type { Buffers } from "../tensor/buffers.ts";
 import type { Arena } from "./arena.ts";
 import type { LowerPanel, LowerPanels } from "./lower-panels.ts";
 import { type MatrixProducts, rowsOf } from "./matrix-products.ts";
 import type { Threads } from "./threads.ts";
 
-/** Where kernels work, and what multiplies for them. */
+/** Where kernels work, what multiplies for them, and memory for what they hand one another. */
 export interface KernelContext {
   readonly arena: Arena;
   readonly threads: Threads;
   readonly products: MatrixProducts;
+  readonly buffers: Buffers;
 }
 
 /**

@@ -1,4 +1,5 @@
-import { Tensor } from "../tensor/tensor.ts";
+import type { Buffers } from "../tensor/buffers.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /**
  * The lower triangle of a symmetric matrix, or a lower triangular one, in panels of a few columns: each holds its columns
@@ -18,12 +19,12 @@ export interface LowerPanel {
 /** Columns of a panel: few, as work inside a panel is no product; more where there are many panels to be multiplied. */
 const [NARROW, WIDE, LARGE] = [128, 512, 4096];
 
-/** Zeros for a matrix of `columns` columns. */
-export function emptyLowerPanels(columns: number): LowerPanels {
+/** Panels for a matrix of `columns` columns, whose values are whatever they are. */
+export function takeLowerPanels(columns: number, buffers: Buffers): LowerPanels {
   const width = columns < LARGE ? NARROW : WIDE;
   const panels = Array.from({ length: Math.ceil(columns / width) }, (_, index) => {
     const start = index * width;
-    return { start, matrix: Tensor.zeros("F32", [columns - start, Math.min(width, columns - start)]) };
+    return { start, matrix: buffers.take("F32", [columns - start, Math.min(width, columns - start)]) };
   });
   return { columns, panels };
 }

@@ -7,8 +7,8 @@ import { Tensor } from "../tensor/tensor.ts";
 export interface MatrixProducts {
   /** c ← c − a bᵀ, in place, for a [m, k], b [n, k] and c [m, n]. */
   subtractProduct(c: Tensor<"F32">, a: Tensor<"F32">, b: Tensor<"F32">): Promise<void>;
-  /** aᵀ b: [m, n], for a [k, m] and b [k, n]. */
-  transposedProduct(a: Tensor<"F32">, b: Tensor<"F32">): Promise<Tensor<"F32">>;
+  /** c ← aᵀ b, for a [k, m], b [k, n] and c [m, n]. */
+  multiplyTransposed(c: Tensor<"F32">, a: Tensor<"F32">, b: Tensor<"F32">): Promise<void>;
 }
 
 /** Rows `begin` to `end` (excluded; all that follow by default) of a matrix, on the same memory. */

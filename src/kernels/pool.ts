@@ -1,6 +1,7 @@
+import { Buffers } from "../tensor/buffers.ts";
 import { Arena } from "./arena.ts";
 import { factorize, type KernelContext } from "./cholesky.ts";
-import type { LowerPanels } from "./lower-panels.ts";
+import { type LowerPanels, takeLowerPanels } from "./lower-panels.ts";
 import type { MatrixProducts } from "./matrix-products.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
 import { Threads } from "./threads.ts";
@@ -17,23 +18,31 @@ export class KernelPool {
    */
   static async create(products: MatrixProducts, { threads }: { threads?: number } = {}): Promise<KernelPool> {
     const arena = new Arena();
-    return new KernelPool({ arena, threads: await Threads.start(arena.memory, threads), products });
+    const buffers = new Buffers();
+    return new KernelPool({ arena, threads: await Threads.start(arena.memory, threads), products, buffers });
+  }
+
+  /** Room for the lower triangle of a matrix of `columns` columns, to be filled and handed to {@link roundColumns}. */
+  takeLowerPanels(columns: number): LowerPanels {
+    return takeLowerPanels(columns, this.context.buffers);
   }
 
   /**
    * GPTQ's column loop for weights that share a Hessian: factorises it once, then rounds each weight.
    *
-   * @param hessian - damped, columns in the problems' positions; its panels are overwritten
+   * @param hessian - damped, columns in the problems' positions; its panels are taken back
    * @returns a result for each problem; undefined if the Hessian is not positive definite
    */
   roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
+    const { arena, buffers } = this.context;
     return this.#enqueue(async () => {
-      if (!(await factorize(this.context, hessian))) return undefined;
       const results: RoundedColumns[] = [];
-      for (const problem of problems) {
-        results.push(await this.context.arena.scoped(() => roundColumns(this.context, hessian, problem)));
+      const isDefinite = await factorize(this.context, hessian);
+      for (const problem of isDefinite ? problems : []) {
+        results.push(await arena.scoped(() => roundColumns(this.context, hessian, problem)));
       }
-      return results;
+      for (const { matrix } of hessian.panels) buffers.give(matrix);
+      return isDefinite ? results : undefined;
     });
   }
 

@@ -14,9 +14,7 @@ import { KernelPool } from "./pool.ts";
 import type { ColumnProblem } from "./round-columns.ts";
 
 const pools = await Promise.all(
-  [1, 2, 3].map((threads) =>
-    createMatrixProducts({ threads }).then((products) => KernelPool.create(products, { threads })),
-  ),
+  [1, 2, 3].map((threads) => KernelPool.create(createMatrixProducts({ threads }), { threads })),
 );
 const [pool] = pools;
 

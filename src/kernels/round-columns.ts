@@ -1,4 +1,3 @@
-import { Tensor } from "../tensor/tensor.ts";
 import type { KernelContext } from "./cholesky.ts";
 import type { LowerPanel, LowerPanels } from "./lower-panels.ts";
 import { rowsOf } from "./matrix-products.ts";
@@ -38,17 +37,16 @@ export async function roundColumns(
   factor: LowerPanels,
   problem: ColumnProblem,
 ): Promise<RoundedColumns> {
-  const { arena, threads, products } = context;
+  const { arena, threads, products, buffers } = context;
   const place = placeProblem(context, factor, problem);
   const { columns, rows, lanes } = place;
-  const difference = Tensor.zeros("F32", [columns, lanes]); // D, position by position
+  const difference = buffers.take("F32", [columns, lanes]); // D, position by position
   for (const { start, matrix } of factor.panels.toReversed()) {
     const width = matrix.shape[1];
     const after = start + width;
-    const correction =
-      after < columns
-        ? await products.transposedProduct(rowsOf(matrix, width), rowsOf(difference, after))
-        : Tensor.zeros("F32", [width, lanes]);
+    const correction = buffers.take("F32", [width, lanes]);
+    if (after === columns) correction.data.fill(0);
+    else await products.multiplyTransposed(correction, rowsOf(matrix, width), rowsOf(difference, after));
     await arena.scoped(async () => {
       const [block, corrected] = [arena.put(transposeBlock(matrix)), arena.put(correction.data)];
       const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * 3 * width));
@@ -63,7 +61,9 @@ export async function roundColumns(
       });
       rowsOf(difference, start, after).data.set(arena.view(Float32Array, corrected, width * lanes));
     });
+    buffers.give(correction);
   }
+  buffers.give(difference);
   return {
     codes: arena.view(Int8Array, place.codes, rows * columns).slice() as Int8Array<ArrayBuffer>,
     loss: arena.view(Float64Array, place.loss, rows).reduce((sum, value) => sum + value, 0),

@@ -69,7 +69,7 @@ export class Gemma2DecoderLayer extends LlamaDecoderLayer<Gemma2Config> {
   readonly pre_feedforward_layernorm = this.norm();
   readonly post_feedforward_layernorm = this.norm();
 
-  override forward(x: Node, mask: Node, rotaryTable: Node): Node {
+  override forward(x: Node, mask: Node | null, rotaryTable: Node): Node {
     const attended = this.self_attn.call(this.input_layernorm.call(x), mask, rotaryTable);
     const h = add(x, this.post_attention_layernorm.call(attended));
     const fed = this.mlp.call(this.pre_feedforward_layernorm.call(h));

@@ -1,13 +1,14 @@
 import { z } from "zod";
 import type { Node } from "../fx/node.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS } from "../nn/activation.ts";
+import { layerMask } from "../nn/attend.ts";
 import { type Projected, SelfAttention } from "../nn/attention.ts";
 import { Conv1D } from "../nn/conv1d.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { LayerNorm } from "../nn/norm.ts";
 import { add } from "../ops/arithmetic.ts";
-import { causalMask, onesLike, positionIds } from "../ops/attention.ts";
+import { positionIds } from "../ops/attention.ts";
 import { columns } from "../ops/heads.ts";
 import { CausalLM } from "./causal-lm.ts";
 import { count, wholeHeads } from "./config.ts";
@@ -79,7 +80,7 @@ export class GPT2Block extends Module<GPT2Config & { readonly layer: number }> {
   readonly ln_2 = new LayerNorm(this.config.n_embd, this.config.layer_norm_epsilon);
   readonly mlp = new GPT2MLP(this.config);
 
-  forward(x: Node, mask: Node): Node {
+  forward(x: Node, mask: Node | null): Node {
     const h = add(x, this.attn.call(this.ln_1.call(x), mask));
     return add(h, this.mlp.call(this.ln_2.call(h))); // [batch, seq, hidden]
   }
@@ -94,7 +95,7 @@ export class GPT2Model extends Module<GPT2Config> {
 
   forward(inputIds: Node, attentionMask: Node | null, positions: Node | null): Node {
     const embedded = add(this.wte.call(inputIds), this.wpe.call(positions ?? positionIds(inputIds)));
-    const mask = causalMask(attentionMask ?? onesLike(inputIds), { window: null });
+    const mask = layerMask(inputIds, attentionMask);
     return this.ln_f.call(this.h.reduce((x, block) => block.call(x, mask), embedded)); // [batch, seq, hidden]
   }
 }

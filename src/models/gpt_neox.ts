@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Node } from "../fx/node.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS } from "../nn/activation.ts";
+import { layerMask } from "../nn/attend.ts";
 import { type Projected, SelfAttention } from "../nn/attention.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
@@ -8,7 +9,7 @@ import { LayerNorm } from "../nn/norm.ts";
 import { ropeParameters, standardizeRope } from "../nn/rope-config.ts";
 import { RotaryEmbedding } from "../nn/rotary.ts";
 import { add } from "../ops/arithmetic.ts";
-import { causalMask, onesLike, positionIds } from "../ops/attention.ts";
+import { positionIds } from "../ops/attention.ts";
 import { columns, mergeHeads, splitHeads } from "../ops/heads.ts";
 import { CausalLM } from "./causal-lm.ts";
 import { count, wholeHeads } from "./config.ts";
@@ -76,7 +77,7 @@ export class GPTNeoXLayer extends Module<GPTNeoXConfig> {
   readonly attention = new GPTNeoXAttention(this.config);
   readonly mlp = new GPTNeoXMLP(this.config);
 
-  forward(x: Node, mask: Node, rotaryTable: Node): Node {
+  forward(x: Node, mask: Node | null, rotaryTable: Node): Node {
     const h = add(x, this.attention.call(this.input_layernorm.call(x), mask, rotaryTable));
     const fed = this.mlp.call(this.post_attention_layernorm.call(this.config.use_parallel_residual ? x : h));
     return add(h, fed); // [batch, seq, hidden]
@@ -91,7 +92,7 @@ export class GPTNeoXModel extends Module<GPTNeoXConfig> {
   readonly rotary_emb = new RotaryEmbedding(this.config);
 
   forward(inputIds: Node, attentionMask: Node | null, positions: Node | null): Node {
-    const mask = causalMask(attentionMask ?? onesLike(inputIds), { window: null });
+    const mask = layerMask(inputIds, attentionMask);
     const rotaryTable = this.rotary_emb.call(positions ?? positionIds(inputIds));
     const hidden = this.layers.reduce((x, layer) => layer.call(x, mask, rotaryTable), this.embed_in.call(inputIds));
     return this.final_layer_norm.call(hidden); // [batch, seq, hidden]

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Node } from "../fx/node.ts";
+import { layerMask } from "../nn/attend.ts";
 import { type Projected, SelfAttention } from "../nn/attention.ts";
 import type { FeedForward } from "../nn/experts.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
@@ -8,7 +9,7 @@ import { RMSNorm } from "../nn/norm.ts";
 import { ropeParameters } from "../nn/rope-config.ts";
 import { RotaryEmbedding } from "../nn/rotary.ts";
 import { add, mul, silu } from "../ops/arithmetic.ts";
-import { causalMask, onesLike, positionIds } from "../ops/attention.ts";
+import { positionIds } from "../ops/attention.ts";
 import { CausalLM } from "./causal-lm.ts";
 import { count } from "./config.ts";
 import { defineFamily } from "./family.ts";
@@ -138,7 +139,7 @@ export abstract class RotaryDecoderLayer<Config extends LlamaConfig = LlamaConfi
   readonly input_layernorm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
   readonly post_attention_layernorm = new LlamaRMSNorm(this.config.hidden_size, this.config.rms_norm_eps);
 
-  forward(x: Node, mask: Node, rotaryTable: Node): Node {
+  forward(x: Node, mask: Node | null, rotaryTable: Node): Node {
     const h = add(x, this.self_attn.call(this.input_layernorm.call(x), mask, rotaryTable));
     return add(h, this.feed(this.post_attention_layernorm.call(h))); // [batch, seq, hidden]
   }
@@ -173,7 +174,7 @@ export class LlamaModel<Config extends LlamaConfig = LlamaConfig> extends Module
 
   forward(inputIds: Node, attentionMask: Node | null, positions: Node | null): Node {
     const embedded = this.embed_tokens.call(inputIds);
-    const masks = this.masks(attentionMask ?? onesLike(inputIds));
+    const masks = this.masks(inputIds, attentionMask);
     const tables = this.rotaryTables(positions ?? positionIds(inputIds));
     const hidden = this.layers.reduce((x, layer, index) => layer.call(x, masks[index], tables[index]), embedded);
     return this.norm.call(hidden); // [batch, seq, hidden]
@@ -196,11 +197,12 @@ export class LlamaModel<Config extends LlamaConfig = LlamaConfig> extends Module
   }
 
   /** The mask of each layer; layers with equal windows share one. */
-  protected masks(attentionMask: Node): Node[] {
-    const byWindow = new Map<number | null, Node>();
+  protected masks(inputIds: Node, attentionMask: Node | null): (Node | null)[] {
+    const byWindow = new Map<number | null, Node | null>();
     return this.layers.map((_, index) => {
       const window = this.window(index);
-      const mask = byWindow.get(window) ?? causalMask(attentionMask, { window });
+      const known = byWindow.get(window);
+      const mask = known === undefined ? layerMask(inputIds, attentionMask, window) : known;
       byWindow.set(window, mask);
       return mask;
     });

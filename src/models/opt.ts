@@ -1,12 +1,13 @@
 import { z } from "zod";
 import type { Node } from "../fx/node.ts";
 import { ACTIVATION_NAMES, ACTIVATIONS } from "../nn/activation.ts";
+import { layerMask } from "../nn/attend.ts";
 import { type Projected, SelfAttention } from "../nn/attention.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { LayerNorm } from "../nn/norm.ts";
 import { add } from "../ops/arithmetic.ts";
-import { causalMask, onesLike } from "../ops/attention.ts";
+import { onesLike } from "../ops/attention.ts";
 import { shiftPositions, textPositions } from "../ops/positions.ts";
 import { CausalLM } from "./causal-lm.ts";
 import { count, wholeHeads } from "./config.ts";
@@ -76,7 +77,7 @@ export class OPTDecoderLayer extends Module<OPTConfig> {
   readonly fc2 = new Linear(this.config.ffn_dim, this.config.hidden_size, { bias: this.config.enable_bias });
   readonly final_layer_norm = new LayerNorm(this.config.hidden_size, EPSILON);
 
-  forward(x: Node, mask: Node): Node {
+  forward(x: Node, mask: Node | null): Node {
     const h = add(x, this.self_attn.call(this.self_attn_layer_norm.call(x), mask));
     const activated = ACTIVATIONS[this.config.activation_function](this.fc1.call(this.final_layer_norm.call(h)));
     return add(h, this.fc2.call(activated)); // [batch, seq, hidden]
@@ -103,7 +104,7 @@ export class OPTDecoder extends Module<OPTConfig> {
   forward(inputIds: Node, attentionMask: Node | null, positions: Node | null): Node {
     const tokens = attentionMask ?? onesLike(inputIds);
     const placed = this.embed_positions.call(positions ?? textPositions(tokens));
-    const mask = causalMask(tokens, { window: null });
+    const mask = layerMask(inputIds, attentionMask);
     const embedded = add(this.embed_tokens.call(inputIds), placed);
     return this.final_layer_norm.call(this.layers.reduce((x, layer) => layer.call(x, mask), embedded));
   }

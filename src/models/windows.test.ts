@@ -67,8 +67,8 @@ test.each<[changes: Record<string, unknown>, windows: (number | null)[]]>([
 
 /** The window of the mask that each layer's attention reads. */
 function windowsOf(changes: Record<string, unknown>): AttributeValue[] {
-  const types = { input_ids: i64("batch", "seq") };
-  const constants = { attention_mask: null, position_ids: null, use_cache: false };
+  const types = { input_ids: i64("batch", "seq"), attention_mask: i64("batch", "seq") };
+  const constants = { position_ids: null, use_cache: false };
   const graph = new Tracer().trace(createModel({ ...size, ...changes }), types, constants);
   return graph.nodes.filter(({ targetName }) => targetName === "attention").map(({ inputs }) => inputs[3].attrs.window);
 }

@@ -3,7 +3,7 @@ import type { Module } from "../nn/module.ts";
 import { chooseRanges, withoutEmpty } from "../observers/combine.ts";
 import { type ObserverRegistry, resolveActivationObserver } from "../observers/registry.ts";
 import { activationTensors } from "../schemes/activation.ts";
-import { computeQParams, globalScaleOf, largestMagnitudes } from "../schemes/qparams.ts";
+import { computeQParams, globalScaleOf, largestMagnitude } from "../schemes/qparams.ts";
 import {
   isCalibrated,
   type ModelQuantization,
@@ -58,7 +58,7 @@ export class ActivationCalibration {
     const search = observer.search?.(args);
     const range = observer.combine(search ? chooseRanges(observed, search) : observed, args);
     const found = args.dynamic === "local" ? {} : computeQParams(range, args, "F32");
-    const globalScale = globalScaleOf(Math.max(...largestMagnitudes(range).data), "F32");
+    const globalScale = globalScaleOf(largestMagnitude(range), "F32");
     const all = { ...found, globalScale };
     return activationTensors(value, path).map(({ field, kind, shape }) => [
       field,

@@ -108,7 +108,8 @@ export class GPTQModifier implements Modifier {
     const start = performance.now();
     const [{ path, args: first }] = targets;
     const { dampeningFrac = 0.01 } = this.options;
-    const hessian = prepareHessian(seen, { dampeningFrac, byImportance: first.actorder !== null }, path);
+    const panels = stage.kernels.takeLowerPanels(seen.value.shape[0]);
+    const hessian = prepareHessian(seen, { dampeningFrac, byImportance: first.actorder !== null, panels }, path);
     const weights = await Promise.all(targets.map(({ module }) => stage.weight(module)));
     const importance = diagonal(seen.value);
     const scales = this.#scales as WeightScales;

@@ -1,5 +1,5 @@
 import { CompressionError } from "../errors.ts";
-import { emptyLowerPanels, type LowerPanels } from "../kernels/lower-panels.ts";
+import type { LowerPanels } from "../kernels/lower-panels.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Statistic } from "./tap.ts";
 
@@ -18,6 +18,8 @@ export interface HessianOptions {
   readonly dampeningFrac: number;
   /** Whether columns are visited by falling importance, ties by index, instead of in their own order. */
   readonly byImportance: boolean;
+  /** Room for the result. */
+  readonly panels: LowerPanels;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface HessianOptions {
  */
 export function prepareHessian(
   { value, sequences }: Statistic,
-  { dampeningFrac, byImportance }: HessianOptions,
+  { dampeningFrac, byImportance, panels }: HessianOptions,
   path: string,
 ): PreparedHessian {
   const columns = value.shape[0];
@@ -47,17 +49,18 @@ export function prepareHessian(
     throw new CompressionError(`${path}: a damping of ${damping}, expected a finite one. Lower dampening_frac.`);
   }
   for (let i = 0; i < columns; i++) diagonal[i] += damping;
-  return { values: permute(value, order, 2 / sequences, diagonal), order, dead };
+  permute(value, order, 2 / sequences, diagonal, panels);
+  return { values: panels, order, dead };
 }
 
-/** The lower triangle of scale · H[order, order], its diagonal replaced by diagonal[order]. */
+/** Sets the result to the lower triangle of scale · H[order, order], its diagonal replaced by diagonal[order]. */
 function permute(
   { data, shape: [columns] }: Tensor<"F32">,
   order: Int32Array,
   scale: number,
   diagonal: Float64Array,
-): LowerPanels {
-  const result = emptyLowerPanels(columns);
+  result: LowerPanels,
+): void {
   for (const { start, matrix } of result.panels) {
     const [rows, width] = matrix.shape;
     const target = matrix.data;
@@ -69,5 +72,4 @@ function permute(
       if (row < width) target[place + row] = diagonal[order[start + row]];
     }
   }
-  return result;
 }

@@ -25,17 +25,39 @@ export interface EquivalentChange {
   readonly parameters: ReadonlyMap<Parameter, Rewrite>;
 }
 
+/** Values that stand for those of some parameters. */
+export type ParameterChanges = ReadonlyMap<Parameter, Tensor<"F32">>;
+
+/** A module with what it is given in every calibration batch, to be run again. */
+export interface Replay {
+  /** Mean squared difference of the module's output with `changes` from what it was when it was recorded; NaN of nothing. */
+  error(changes: ParameterChanges): Promise<number>;
+  /** Forgets what is kept. */
+  close(): Promise<void>;
+}
+
 /** The modules of one subgraph, after calibration: what a modifier works on. */
 export interface CompressionStage {
   /** Modules whose last call is in this subgraph, by dotted path. */
   readonly modules: readonly (readonly [path: string, module: Module])[];
   readonly kernels: KernelPool;
-  /** What a tap of this modifier has seen; undefined if its module was never run. */
+  /** What a tap of this modifier has seen, good until the stage ends; undefined if its module was never run. */
   statistic(tap: Tap): Statistic | undefined;
-  /** The weight in the dtype that the output is saved in, as the modifiers before left it. */
+  /** The weight in the dtype that the output is saved in, as the modifiers before left it, good until the stage ends. */
   weight(module: Linear): Promise<Tensor<FloatDType>>;
   /** Replaces a weight: later subgraphs see its effect, and it is saved. */
   setWeight(module: Linear, weight: Tensor<"F32">): void;
+  /** Any parameter of the modules, as the modifiers before left it. */
+  parameter(parameter: Parameter): Promise<Tensor<"F32">>;
+  /**
+   * Replaces parameters by others with which the subgraph computes the same, which is checked on one sample; they are saved.
+   * For modifiers that have `coupled` modules.
+   *
+   * @throws CompressionError that begins with `where` if the subgraph then gives something else
+   */
+  setEquivalent(where: string, changes: ParameterChanges): Promise<void>;
+  /** Runs the subgraph up to a module, on all batches, and keeps what the module is given, within the budget of memory. */
+  replay(module: Module): Promise<Replay>;
   /** Stores codes for a weight; what they decode to takes its place. With `propagate` false, later subgraphs do not see it. */
   setQuantized(module: Linear, quantized: QuantizedWeight, options?: { readonly propagate: boolean }): void;
   /** Stores tensors beside a module's weight, by name below the module: the scales of its activations, such as `input_scale`. */
@@ -51,6 +73,8 @@ export interface CompressionStage {
 export interface Modifier {
   /** Class name, as recipes spell it. */
   readonly name: string;
+  /** Where a recipe asks for it, for errors. */
+  where?: string;
   /** What the recipe said, for the recipe that is written beside the output. */
   readonly options: object;
   /** Whether it needs calibration data at all. */
@@ -59,6 +83,8 @@ export interface Modifier {
   readonly sequentialTargets?: readonly string[];
   /** What is quantized and how, known after initialize: the output is planned from it. */
   readonly quantization?: ModelQuantization;
+  /** Modules that are changed together and must lie in one subgraph, known after initialize. */
+  readonly coupled?: readonly CoupledModules[];
   /** Resolves targets and checks everything that can be checked before any data is read. */
   initialize(model: Module, context: ModifierContext): void;
   /**
@@ -77,9 +103,18 @@ export interface Modifier {
   finalize?(context: FinalizeContext): void;
 }
 
-/** What initialize and finalize may say. */
+/** Modules that a modifier changes together, so that they must lie in one subgraph. */
+export interface CoupledModules {
+  /** What couples them, in words. */
+  readonly name: string;
+  readonly modules: readonly Module[];
+}
+
+/** What initialize and finalize may say and know. */
 export interface ModifierContext {
   warn(message: string): void;
+  /** The modifiers that come after it in the recipe, not initialised yet. */
+  readonly later?: readonly Modifier[];
 }
 
 /** What finalize works with. */

@@ -6,6 +6,7 @@ import { add } from "../ops/arithmetic.ts";
 import { type ActivationRounding, rangeErrors } from "../ops/fake-quantize.ts";
 import { accumulateGram, assembleGram, gramPanels } from "../ops/gram.ts";
 import { appendRows, sequenceRange, squareSum } from "../ops/statistics.ts";
+import type { Buffers } from "../tensor/buffers.ts";
 import { concatenateRows } from "../tensor/concatenate.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
@@ -13,16 +14,16 @@ import { Tensor } from "../tensor/tensor.ts";
 export interface Reduction {
   /** Reductions of one name are the same: of one value they are computed once. */
   readonly name: string;
-  /** The totals before the first batch, for a value of this type. */
-  initial(value: TensorType): readonly Tensor<"F32">[];
+  /** The totals before the first batch, for a value of this type, in memory of `buffers`. */
+  initial(value: TensorType, buffers: Buffers): readonly Tensor<"F32">[];
   /** Whether totals have more rows after each batch. */
   readonly grows?: boolean;
   /** Records the totals after one more batch from those before it. */
   accumulate(value: Node, totals: readonly Node[]): readonly Node[];
   /** Whether a new total may be written over the old one: each old total is read for its own new one alone. */
   readonly inPlace?: boolean;
-  /** What a modifier is given after the last batch. */
-  finish(totals: readonly Tensor<"F32">[]): Tensor<"F32">;
+  /** What a modifier is given after the last batch, in memory of `buffers` where it is no total. */
+  finish(totals: readonly Tensor<"F32">[], buffers: Buffers): Tensor<"F32">;
   /** `value` with what another call of the module gave in it; may be `value`, changed in place. */
   merge(value: Tensor<"F32">, other: Tensor<"F32">): Tensor<"F32">;
 }
@@ -31,7 +32,7 @@ export interface Reduction {
 export const secondMoment: Reduction = {
   name: "second_moment",
   inPlace: true,
-  initial: ({ shape }) => gramPanels(shape.at(-1) as number).map((panel) => Tensor.zeros("F32", panel)),
+  initial: ({ shape }, buffers) => gramPanels(shape.at(-1) as number).map((panel) => buffers.takeZeros("F32", panel)),
   accumulate: (x, totals) => totals.map((total, panel) => accumulateGram(x, total, { panel })),
   finish: assembleGram,
   merge: addInPlace,
@@ -79,7 +80,8 @@ function rowsOfSequences(name: string, shape: readonly number[], observe: (x: No
   };
 }
 
-function addInPlace(total: Tensor<"F32">, batch: Tensor<"F32">): Tensor<"F32"> {
+/** Adds one statistic to another, in place. */
+export function addInPlace(total: Tensor<"F32">, batch: Tensor<"F32">): Tensor<"F32"> {
   for (let index = 0; index < total.data.length; index++) total.data[index] += batch.data[index];
   return total;
 }

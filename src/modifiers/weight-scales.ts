@@ -6,7 +6,7 @@ import type { Observer } from "../observers/observer.ts";
 import { type ObserverRegistry, resolveWeightObserver } from "../observers/registry.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { codeTypeOf } from "../schemes/code-type.ts";
-import { computeQParams, globalScaleOf, largestMagnitudes, type QParams, type Range } from "../schemes/qparams.ts";
+import { computeQParams, globalScaleOf, largestMagnitude, type QParams, type Range } from "../schemes/qparams.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
@@ -56,7 +56,7 @@ export class WeightScales {
     const range = this.#observe(weight, target, importance);
     const { args, path } = target;
     if (args.strategy !== "tensor_group") return weightQParams(weight, range, args, path);
-    this.#amax.set(target.module, largest(range));
+    this.#amax.set(target.module, largestMagnitude(range));
     const amax = await this.#fusedAmax(stage, target, importance);
     return weightQParams(weight, range, args, path, globalScaleOf(amax, weight.dtype));
   }
@@ -71,7 +71,7 @@ export class WeightScales {
     for (const sibling of this.#fused.get(target.module) ?? [target]) {
       const known =
         this.#amax.get(sibling.module) ??
-        largest(this.#observe(await stage.weight(sibling.module), sibling, importance));
+        largestMagnitude(this.#observe(await stage.weight(sibling.module), sibling, importance));
       this.#amax.set(sibling.module, known);
       amax = Math.max(amax, known);
     }
@@ -123,10 +123,6 @@ export function weightQParams(
   throw new CompressionError(
     `${path}.weight: values so large that their codes decode to infinity in ${dtype}, expected ones nearer to 0. Repair the checkpoint.`,
   );
-}
-
-function largest(range: Range): number {
-  return largestMagnitudes(range).data.reduce((amax, magnitude) => Math.max(amax, magnitude), 0);
 }
 
 /** @throws CompressionError naming the module and the place of a NaN or infinity */

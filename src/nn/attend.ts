@@ -1,5 +1,5 @@
 import type { Node } from "../fx/node.ts";
-import { attention } from "../ops/attention.ts";
+import { attention, causalAttention, causalMask, onesLike } from "../ops/attention.ts";
 import { Module } from "./module.ts";
 
 /** Heads of an attention, and what scores are multiplied with. */
@@ -26,12 +26,13 @@ export class Attend extends Module<AttendConfig> {
   /** Simulates the rounding of a quantized state; set where a checkpoint asks for it. */
   quantizeState?: (state: Node, which: AttentionState) => Node;
 
-  /** q is [batch, seq, heads · size], k and v are [batch, seq, kvHeads · size]; the result is like q. */
-  forward(q: Node, k: Node, v: Node, mask: Node): Node {
+  /** q is [batch, seq, heads · size], k and v are [batch, seq, kvHeads · size]; the result is like q. `mask` is null where none is needed. */
+  forward(q: Node, k: Node, v: Node, mask: Node | null): Node {
     const [query, key, value] = [q, k, v].map(
       (state, index) => this.quantizeState?.(state, ATTENTION_STATES[index]) ?? state,
     );
-    return attention(query, key, value, mask, { ...this.config });
+    const { config } = this;
+    return mask ? attention(query, key, value, mask, { ...config }) : causalAttention(query, key, value, { ...config });
   }
 
   /** Heads of a state. */
@@ -43,4 +44,10 @@ export class Attend extends Module<AttendConfig> {
 /** The part of an attention module whose inputs a scheme on it quantizes. */
 export function attendOf(module: Module): Attend | undefined {
   return [...module.namedChildren()].map(([, child]) => child).find((child) => child instanceof Attend);
+}
+
+/** The mask of a layer that sees the last `window` tokens; null where a query sees every token up to its own. */
+export function layerMask(inputIds: Node, attentionMask: Node | null, window: number | null = null): Node | null {
+  if (attentionMask === null && window === null) return null;
+  return causalMask(attentionMask ?? onesLike(inputIds), { window });
 }

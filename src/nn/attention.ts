@@ -24,7 +24,7 @@ export abstract class SelfAttention<Config extends AttentionConfig = AttentionCo
   });
 
   /** @param rotaryTable - the angles to rotate queries and keys by; none where positions are in the embeddings */
-  forward(x: Node, mask: Node, rotaryTable?: Node): Node {
+  forward(x: Node, mask: Node | null, rotaryTable?: Node): Node {
     const { num_attention_heads: heads, num_key_value_heads: kvHeads } = this.config;
     const [q, k, v] = this.project(x);
     const angles = rotaryTable && ([...rotaryTable] as [cos: Node, sin: Node]);

@@ -1,6 +1,7 @@
 import { CheckpointError } from "../errors.ts";
 import type { TraceableParameter } from "../fx/traceable.ts";
 import { f32, type TensorType } from "../fx/types.ts";
+import type { Buffers } from "../tensor/buffers.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -11,7 +12,8 @@ export interface ParameterSource {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  read(): Promise<Tensor>;
+  /** @param buffers - may give the memory */
+  read(buffers?: Buffers): Promise<Tensor>;
   /** Whether what is read is not what the checkpoint holds under the name. */
   readonly isDerived?: boolean;
 }
@@ -26,14 +28,17 @@ export class Parameter implements TraceableParameter {
     this.type = f32(...shape);
   }
 
-  /** Reads the values, converted to F32. */
-  async load(): Promise<Tensor<"F32">> {
+  /** Reads the values, converted to F32, into memory that `buffers` may give. */
+  async load(buffers?: Buffers): Promise<Tensor<"F32">> {
     if (!this.source) {
       throw new CheckpointError(
         `parameter of shape [${this.shape.join(", ")}]: no values, expected a model bound to a checkpoint.`,
       );
     }
-    return toFloat32(await this.source.read());
+    const stored = await this.source.read(buffers);
+    const values = toFloat32(stored, buffers);
+    if (values !== stored) buffers?.give(stored);
+    return values;
   }
 }
 

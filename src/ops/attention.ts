@@ -1,7 +1,7 @@
 import type { Operand } from "../fx/traceable.ts";
-import { bool, i64 } from "../fx/types.ts";
+import { bool, i64, type TensorType } from "../fx/types.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { readsNoValues } from "./column-factors.ts";
+import { type ColumnRules, readsNoValues } from "./column-factors.ts";
 import { int64, ONNX_TYPE, scalar } from "./constants.ts";
 import { float, type OnnxExpression, type OnnxInput, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -51,47 +51,84 @@ export const causalMask = defineOp<[attentionMask: Operand], { window: number | 
   },
 });
 
+/** Heads of an attention, and what is done to its scores. */
+type AttentionAttributes = { heads: number; kvHeads: number; scale: number; softCap?: number };
+
+/** How attention treats factors on columns. */
+const valueColumns: ColumnRules = {
+  /** A query's result is a mean of values: it keeps the factors of the value head that its own head reads. */
+  factors(operand, attrs, [q]) {
+    if (operand !== 2) return undefined;
+    const { heads, kvHeads } = attrs as { heads: number; kvHeads: number };
+    const [size, group] = [headSize("attention", q, heads), heads / kvHeads];
+    return { effect: "kept", source: (column) => size * Math.floor(column / size / group) + (column % size) };
+  },
+};
+
 /**
  * Softmax(q kᵀ · scale) v with grouped heads, over the keys that `mask` shows, which are never later than the query.
  *
  * q is [batch, seq, heads · size], k and v are [batch, seq, kvHeads · size], the result is like q.
- * A query that sees no key at all (padding on the left) gives zeros.
+ * A query that sees no key at all (padding on the left) gives zeros. With `softCap` c, a score s counts as c · tanh(s / c).
  */
-export const attention = defineOp<
-  [q: Operand, k: Operand, v: Operand, mask: Operand],
-  { heads: number; kvHeads: number; scale: number; softCap?: number }
->({
+export const attention = defineOp<[q: Operand, k: Operand, v: Operand, mask: Operand], AttentionAttributes>({
   name: "attention",
-  infer([q, k, v, mask], { heads, kvHeads }) {
-    const size = headSize("attention", q, heads);
-    if (k.shape[2] !== size * kvHeads) throw mismatch("attention", k, `${kvHeads} heads of ${size} columns`);
-    if (v.shape[2] !== k.shape[2]) throw mismatch("attention", v, `${k.shape[2]} columns, as k`);
+  infer([q, k, v, mask], attrs) {
     if (mask.dtype !== "BOOL") throw mismatch("attention", mask, "a mask in BOOL");
-    return q;
+    return inferAttention("attention", [q, k, v], attrs);
   },
-  lower([q, k, v, mask], { heads, kvHeads, scale, softCap = 0 }, [type]) {
-    const scores = { scale: float(scale), softcap: float(softCap) };
-    if (headSize("attention", type, heads) % 8 !== 0)
-      return onnx("Attention", [q, k, v, mask], { q_num_heads: heads, kv_num_heads: kvHeads, ...scores });
-    // Twice as fast as Attention, as it leaves out the keys after a query; it wants heads of a multiple of 8 columns.
+  lower([q, k, v, mask], attrs, [type]) {
+    if (!isGrouped(type, attrs)) return onnx("Attention", [q, k, v, mask], plainAttributes(attrs));
     const bias = onnx("Mul", [onnx("Sub", [onnx("Cast", [mask], { to: ONNX_TYPE.F32 }), ONE]), scalar("F32", UNSEEN)]);
-    const [lastKeys, keys] = keyCounts(q);
-    const attrs = { num_heads: heads, kv_num_heads: kvHeads, ...scores };
-    const inputs = [q, k, v, null, null, lastKeys, keys, null, null, null, bias];
-    const attended = onnx("GroupQueryAttention", inputs, attrs, "com.microsoft");
-    return onnx("Mul", [attended, seesAnyKey(bias)]);
+    return onnx("Mul", [groupQueryAttention([q, k, v], attrs, bias), seesAnyKey(bias)]);
   },
-  columns: {
-    /** A query's result is a mean of values: it keeps the factors of the value head that its own head reads. */
-    factors(operand, attrs, [q]) {
-      if (operand !== 2) return undefined;
-      const { heads, kvHeads } = attrs as { heads: number; kvHeads: number };
-      const [size, group] = [headSize("attention", q, heads), heads / kvHeads];
-      return { effect: "kept", source: (column) => size * Math.floor(column / size / group) + (column % size) };
-    },
-  },
+  columns: valueColumns,
   basis: { kind: "attends" },
 });
+
+/** {@link attention} over all keys up to the query's own: what a mask without padding and window shows. */
+export const causalAttention = defineOp<[q: Operand, k: Operand, v: Operand], AttentionAttributes>({
+  name: "causal_attention",
+  infer: (operands, attrs) => inferAttention("causal_attention", operands, attrs),
+  lower([q, k, v], attrs, [type]) {
+    if (!isGrouped(type, attrs)) return onnx("Attention", [q, k, v], { ...plainAttributes(attrs), is_causal: 1 });
+    return groupQueryAttention([q, k, v], attrs);
+  },
+  columns: valueColumns,
+  basis: { kind: "attends" },
+});
+
+function inferAttention(
+  op: string,
+  [q, k, v]: readonly [TensorType, TensorType, TensorType],
+  { heads, kvHeads }: AttentionAttributes,
+): TensorType {
+  const size = headSize(op, q, heads);
+  if (k.shape[2] !== size * kvHeads) throw mismatch(op, k, `${kvHeads} heads of ${size} columns`);
+  if (v.shape[2] !== k.shape[2]) throw mismatch(op, v, `${k.shape[2]} columns, as k`);
+  return q;
+}
+
+/** Whether GroupQueryAttention takes it: it is twice as fast as Attention, as it leaves out the keys after a query. */
+function isGrouped(q: TensorType, { heads }: AttentionAttributes): boolean {
+  return headSize("attention", q, heads) % 8 === 0;
+}
+
+function plainAttributes({ heads, kvHeads, scale, softCap = 0 }: AttentionAttributes) {
+  return { q_num_heads: heads, kv_num_heads: kvHeads, scale: float(scale), softcap: float(softCap) };
+}
+
+/** @param bias - added to the scores */
+function groupQueryAttention(
+  [q, k, v]: readonly OnnxInput[],
+  { heads, kvHeads, scale, softCap = 0 }: AttentionAttributes,
+  bias: OnnxInput = null,
+): OnnxExpression {
+  const [lastKeys, keys] = keyCounts(q);
+  const attrs = { num_heads: heads, kv_num_heads: kvHeads, scale: float(scale), softcap: float(softCap) };
+  const inputs = [q, k, v, null, null, lastKeys, keys, null, null, null, bias];
+  return onnx("GroupQueryAttention", inputs, attrs, "com.microsoft");
+}
 
 const ONE = scalar("F32", 1);
 /** What is taken from the score of a key that is not seen: finite, so that a row of them is no NaN. */

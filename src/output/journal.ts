@@ -66,13 +66,12 @@ export class Journal {
     return this.lines.map(({ record }) => record);
   }
 
-  /** Adds a line. It is on disk when this returns. */
+  /** Adds a line. A process that is killed once this has returned does not lose it. */
   async append(record: unknown): Promise<void> {
     const json = JSON.stringify(record);
     const checksum = checksumOf(this.lines.at(-1)?.checksum, json);
     const bytes = Buffer.from(`{"checksum":"${checksum}","record":${json}}\n`);
     await writing(this.path, writeAt(this.handle, this.#end, bytes));
-    await writing(this.path, this.handle.sync());
     this.lines = [...this.lines, { record, checksum, end: this.#end + bytes.length }];
   }
 

@@ -1,14 +1,18 @@
 import type { z } from "zod";
 import { RecipeError } from "../errors.ts";
+import { AWQModifier, type AWQOptions } from "../modifiers/awq.ts";
 import { GPTQModifier } from "../modifiers/gptq.ts";
+import { LogarithmicEqualizationModifier } from "../modifiers/logarithmic-equalization.ts";
 import type { Modifier } from "../modifiers/modifier.ts";
 import { QuantizationModifier } from "../modifiers/quantization.ts";
+import type { QuantizationOptions } from "../modifiers/quantization-options.ts";
 import { QuIPModifier } from "../modifiers/quip.ts";
+import { SmoothQuantModifier } from "../modifiers/smoothquant.ts";
 import { SpinQuantModifier } from "../modifiers/spinquant.ts";
 import type { ObserverRegistry } from "../observers/registry.ts";
 import { describeIssue, show } from "./issues.ts";
 import { type ModifierEntry, type ParseOptions, parseRecipe, type RecipeDocument } from "./parse.ts";
-import { gptqSchema, quantizationSchema, quipSchema, spinQuantSchema } from "./schema.ts";
+import { awqSchema, gptqSchema, quantizationSchema, quipSchema, smoothQuantSchema, spinQuantSchema } from "./schema.ts";
 import { readRecipeText } from "./source.ts";
 
 /** A recipe's file or text, a parsed one, or modifiers that are made already. */
@@ -19,7 +23,7 @@ export interface ModifierType<Options = unknown> {
   /** Parses the fields of a recipe to the options. */
   readonly schema: z.ZodType<Options>;
   /** @param observers - the observers that the options may name */
-  create(options: Options, observers?: ObserverRegistry): Modifier;
+  create(options: Options, observers?: ObserverRegistry): Modifier | readonly Modifier[];
 }
 
 /** Modifiers by class name; pass `{ ...modifierTypes, MyModifier }` where one of your own should be found. */
@@ -27,12 +31,18 @@ export type ModifierRegistry = Readonly<Record<string, ModifierType>>;
 
 /** The modifiers that layerwise brings. */
 export const modifierTypes: ModifierRegistry = {
+  AWQModifier: defineModifier(awqSchema, createAwq),
   GPTQModifier: defineModifier(gptqSchema, (options, observers) => new GPTQModifier(options, observers)),
+  LogarithmicEqualizationModifier: defineModifier(
+    smoothQuantSchema,
+    (options) => new LogarithmicEqualizationModifier(options),
+  ),
   QuantizationModifier: defineModifier(
     quantizationSchema,
     (options, observers) => new QuantizationModifier(options, observers),
   ),
   QuIPModifier: defineModifier(quipSchema, (options) => new QuIPModifier(options)),
+  SmoothQuantModifier: defineModifier(smoothQuantSchema, (options) => new SmoothQuantModifier(options)),
   SpinQuantModifier: defineModifier(spinQuantSchema, (options) => new SpinQuantModifier(options)),
 };
 
@@ -67,10 +77,12 @@ export function createModifiers(recipe: RecipeSource, options: CreateModifiersOp
     return createModifiers(parseRecipe(text, { ...rest, name }), options);
   }
   if (!("stages" in recipe)) return [recipe].flat();
-  return recipe.stages.flatMap(({ modifiers }) => modifiers.map((entry) => createModifier(entry, registry, observers)));
+  return recipe.stages.flatMap(({ modifiers }) =>
+    modifiers.flatMap((entry) => createModifier(entry, registry, observers)),
+  );
 }
 
-function createModifier(entry: ModifierEntry, registry: ModifierRegistry, observers?: ObserverRegistry): Modifier {
+function createModifier(entry: ModifierEntry, registry: ModifierRegistry, observers?: ObserverRegistry): Modifier[] {
   const { className, fields } = entry;
   if (!Object.hasOwn(registry, className)) {
     const known = Object.keys(registry).join(", ");
@@ -80,11 +92,22 @@ function createModifier(entry: ModifierEntry, registry: ModifierRegistry, observ
   const result = schema.safeParse(fields, { error: describeIssue, reportInput: true });
   if (!result.success) throw new RecipeError(result.error.issues.map((issue) => describe(issue, entry)).join("\n"));
   try {
-    return create(result.data, observers);
+    const created = [create(result.data, observers)].flat() as Modifier[];
+    for (const modifier of created) modifier.where = entry.locate();
+    return created;
   } catch (cause) {
     if (!(cause instanceof RecipeError)) throw cause;
     throw new RecipeError(`${entry.locate()}: ${cause.message}`, { cause });
   }
+}
+
+/** Older recipes give AWQ the fields of the quantization that follows it: these become a modifier of their own. */
+function createAwq(
+  { mappings, duoScaling, nGrid, ...quantization }: AWQOptions & QuantizationOptions,
+  observers?: ObserverRegistry,
+): Modifier[] {
+  const awq = new AWQModifier({ mappings, duoScaling, nGrid });
+  return Object.keys(quantization).length === 0 ? [awq] : [awq, new QuantizationModifier(quantization, observers)];
 }
 
 function describe({ path, message }: z.core.$ZodIssue, entry: ModifierEntry): string {

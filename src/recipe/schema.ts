@@ -4,8 +4,14 @@ import { show } from "./issues.ts";
 import { recipeArgsSchema, recipeSchemeSchema } from "./scheme.ts";
 
 const names = z.union([z.array(z.string()), z.string().transform((name) => [name])], {
-  error: ({ input }) => `found ${show(input)}, expected a list of names`,
+  error: ({ input }) => `${input === undefined ? "missing" : `found ${show(input)}`}, expected a list of names`,
 });
+
+/** A field that is read and changes nothing. */
+const ignored = z
+  .unknown()
+  .optional()
+  .transform(() => undefined);
 
 const schedule = unsupported("A schedule is for training.");
 
@@ -69,10 +75,7 @@ export const gptqSchema = closed({
     .nullable()
     .optional(),
   offload_hessians: unsupported("Hessians are kept where there is room.", false, true),
-  batched_quantization: z
-    .unknown()
-    .optional()
-    .transform(() => undefined),
+  batched_quantization: ignored,
   sequential_update: unsupported("Subgraphs are always compressed one after another.", true),
   sequential_targets: names
     .nullable()
@@ -119,6 +122,45 @@ export const quipSchema = closed({
   targets: optional(names),
   ignore: optional(names),
 });
+
+/** `[[balanced…], smoothed]`. */
+const smoothQuantMapping = z.tuple([names, z.string()], {
+  error: ({ input }) => `found ${show(input)}, expected a list of linears and the norm that they read`,
+});
+
+/** Fields of `SmoothQuantModifier` and of its variant `LogarithmicEqualizationModifier`. */
+export const smoothQuantSchema = closed({
+  ...modifierFields,
+  smoothing_strength: z.number().min(0).max(1).optional(),
+  mappings: optional(z.array(smoothQuantMapping)),
+  ignore: optional(names),
+  algorithm: z.enum(["smoothquant", "log_equalization"]).optional(),
+  num_calibration_steps: ignored,
+  calibration_function: unsupported("Calibration data is the run's."),
+});
+
+/** Where AWQ looks, the trace shows: `activation_hook_target` is read and changes nothing. */
+const awqMapping = closed({
+  smooth_layer: z.string(),
+  balance_layers: names,
+  activation_hook_target: optional(z.string()).transform(() => undefined),
+});
+
+/** Fields of `AWQModifier`: its own, and those of the quantization that older recipes give it. */
+export const awqSchema = closed({
+  ...modifierFields,
+  ...quantizationFields,
+  mappings: optional(z.array(awqMapping)),
+  duo_scaling: z
+    .union([z.boolean(), z.literal("both")], {
+      error: ({ input }) => `found ${show(input)}, expected true, false or "both"`,
+    })
+    .optional(),
+  n_grid: z.int().min(4).optional(),
+  offload_device: ignored,
+})
+  .refine(spellsObserversOnce, bothObservers)
+  .transform(mergeObservers);
 
 function spellsObserversOnce({ observer, weightObserver, inputObserver, outputObserver }: ObserverFields): boolean {
   return !observer || !(weightObserver ?? inputObserver ?? outputObserver);

@@ -26,6 +26,9 @@ export function writeRecipe(modifiers: readonly Modifier[]): string {
 /** Options as recipes spell them; names of groups and of an observer's own arguments stay as they are. */
 function fieldsOf(options: object): Fields {
   const fields = snakeCased(options);
+  if (Array.isArray(fields.mappings)) {
+    fields.mappings = fields.mappings.map((mapping) => (isMapping(mapping) ? snakeCased(mapping) : mapping));
+  }
   if (isMapping(fields.kv_cache_scheme)) fields.kv_cache_scheme = snakeCased(fields.kv_cache_scheme);
   const groups = fields.config_groups as Readonly<Record<string, object>> | undefined;
   if (groups === undefined) return fields;

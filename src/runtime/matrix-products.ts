@@ -1,7 +1,9 @@
+import { availableParallelism } from "node:os";
 import { f32 } from "../fx/types.ts";
 import type { MatrixProducts } from "../kernels/matrix-products.ts";
 import { float, type OnnxExpression, onnx } from "../ops/onnx.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { threadsWithEqualSums } from "./equal-sums.ts";
 import { OnnxWriter } from "./onnx-writer.ts";
 import { Runtime, type Session } from "./session.ts";
 
@@ -10,26 +12,42 @@ import { Runtime, type Session } from "./session.ts";
  *
  * @param threads - by default one for each core
  */
-export async function createMatrixProducts({ threads }: { threads?: number } = {}): Promise<MatrixProducts> {
-  const runtime = await Runtime.create({ threads });
+export function createMatrixProducts({ threads = availableParallelism() }: { threads?: number } = {}): MatrixProducts {
   const [a, b, c] = ["a", "b", "c"].map((value) => ({ value }));
-  const subtract = await compile(runtime, "abc", onnx("Gemm", [a, b, c], { transB: 1, alpha: float(-1) }));
-  const multiply = await compile(runtime, "ab", onnx("Gemm", [a, b], { transA: 1 }));
+  const subtract = new Product("abc", onnx("Gemm", [a, b, c], { transB: 1, alpha: float(-1) }));
+  const multiply = new Product("ab", onnx("Gemm", [a, b], { transA: 1 }));
   return {
-    async subtractProduct(c, a, b) {
-      await subtract.run(new Map(Object.entries({ a, b, c })), new Map([["result", c]]));
-    },
-    async transposedProduct(a, b) {
-      const results = await multiply.run(new Map(Object.entries({ a, b })));
-      return results.get("result") as Tensor<"F32">;
-    },
+    subtractProduct: (c, a, b) => subtract.run({ a, b, c }, c, threads),
+    multiplyTransposed: (c, a, b) => multiply.run({ a, b }, c, threads),
   };
 }
 
-/** A model of one expression on matrices of any size, called by the letters of `inputs`. */
-function compile(runtime: Runtime, inputs: string, expression: OnnxExpression): Promise<Session> {
-  const writer = new OnnxWriter();
-  for (const name of inputs) writer.input(name, f32(`${name}0`, `${name}1`));
-  writer.output("result", f32("result0", "result1"), writer.emit(expression, "product"));
-  return runtime.compile(writer.finish());
+/** An expression on matrices of any size, compiled for as many threads as a result of some shape may have. */
+class Product {
+  readonly #model: Uint8Array;
+  readonly #sessions = new Map<number, Promise<Session>>();
+
+  /** @param inputs - the letters by which the expression calls its matrices */
+  constructor(inputs: string, expression: OnnxExpression) {
+    const writer = new OnnxWriter();
+    for (const name of inputs) writer.input(name, f32(`${name}0`, `${name}1`));
+    writer.output("result", f32("result0", "result1"), writer.emit(expression, "product"));
+    this.#model = writer.finish();
+  }
+
+  async run(inputs: Readonly<Record<string, Tensor>>, result: Tensor<"F32">, threads: number): Promise<void> {
+    const [m, n] = result.shape;
+    const session = await this.#session(threadsWithEqualSums(m, n, threads));
+    await session.run(new Map(Object.entries(inputs)), new Map([["result", result]]));
+  }
+
+  #session(threads: number): Promise<Session> {
+    const session = this.#sessions.get(threads) ?? compile(this.#model, threads);
+    this.#sessions.set(threads, session);
+    return session;
+  }
+}
+
+async function compile(model: Uint8Array, threads: number): Promise<Session> {
+  return (await Runtime.create({ threads })).compile(model);
 }

@@ -25,6 +25,7 @@ export class OnnxWriter {
 
   /** Returns the value called `value` under another name. */
   output(name: string, type: TensorType, value: string): void {
+    // A copy costs time: it goes in the end unless it is the only way.
     this.#nodes.push(NodeProto.create({ name, opType: "Identity", input: [value], output: [name] }));
     this.#outputs.push(valueInfo(name, type));
   }

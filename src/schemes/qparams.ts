@@ -76,8 +76,13 @@ export function globalScaleOf(amax: number, dtype: FloatDType): Tensor<"F32"> {
 
 const SMALLEST_NORMAL: Readonly<Record<FloatDType, number>> = { F32: 2 ** -126, BF16: 2 ** -126, F16: 2 ** -14 };
 
+/** The largest magnitude in all ranges. */
+export function largestMagnitude(range: Range): number {
+  return largestMagnitudes(range).data.reduce((amax, magnitude) => Math.max(amax, magnitude), 0);
+}
+
 /** max(|min|, |max|) of each range. */
-export function largestMagnitudes({ min, max }: Range): Tensor<"F32"> {
+function largestMagnitudes({ min, max }: Range): Tensor<"F32"> {
   const amax = Tensor.zeros("F32", min.shape);
   for (let i = 0; i < amax.data.length; i++) amax.data[i] = Math.max(-min.data[i], max.data[i], 0);
   return amax;

@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { Buffers } from "../tensor/buffers.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
 import type { DataOf, FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -33,10 +34,10 @@ export function quantizeWeight(
   return { ...qparams, codes, args };
 }
 
-/** The weight that the codes stand for, each operation rounded to the scale's dtype (to F32 with a global scale). */
-export function dequantizeWeight(quantized: QuantizedWeight, where = "weight"): Tensor<"F32"> {
+/** The weight that the codes stand for, each operation rounded to the scale's dtype (to F32 with a global scale), in memory of `buffers`. */
+export function dequantizeWeight(quantized: QuantizedWeight, where = "weight", buffers = new Buffers()): Tensor<"F32"> {
   const { codes, args, scale } = quantized;
-  const weight = Tensor.zeros("F32", codes.shape);
+  const weight = buffers.take("F32", codes.shape);
   const runs = new RunRounding(args, arithmeticOf(scale.dtype, quantized));
   forEachScaledRun(args, codes.shape, quantized, where, (start, end, scale, zeroPoint) => {
     runs.decode(

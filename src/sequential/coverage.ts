@@ -1,5 +1,5 @@
 import { CompressionError } from "../errors.ts";
-import type { Modifier } from "../modifiers/modifier.ts";
+import type { CoupledModules, Modifier } from "../modifiers/modifier.ts";
 import type { Module } from "../nn/module.ts";
 
 /**
@@ -17,6 +17,34 @@ export function checkCoverage(model: Module, modifiers: readonly Modifier[], cal
     throw new CompressionError(
       `${missed.join(", ")}: called by no subgraph, expected ${name} to see every module that it quantizes. ` +
         "Add it to ignore, or call it outside of opaque functions.",
+    );
+  }
+}
+
+/**
+ * Checks that modules which a modifier changes together are called in one subgraph alone.
+ *
+ * @param called - the modules that each subgraph calls
+ * @throws CompressionError naming the modules that are not
+ */
+export function checkCoupled(
+  model: Module,
+  modifiers: readonly Modifier[],
+  called: readonly (readonly (readonly [path: string, module: Module])[])[],
+): void {
+  const coupled = modifiers.flatMap((modifier): readonly CoupledModules[] => modifier.coupled ?? []);
+  if (coupled.length === 0) return;
+  const subgraphs = called.map((modules) => new Set(modules.map(([, module]) => module)));
+  for (const { name, modules } of coupled) {
+    const found = subgraphs.filter((own) => modules.some((module) => own.has(module)));
+    if (found.length === 1 && modules.every((module) => found[0].has(module))) continue;
+    const paths = new Map(model.namedModules().map(([path, module]) => [module, path]));
+    const uncalled = modules
+      .filter((module) => !found.some((own) => own.has(module)))
+      .map((module) => paths.get(module));
+    const what = uncalled.length > 0 ? `${uncalled.join(", ")} not called` : `called in ${found.length} subgraphs`;
+    throw new CompressionError(
+      `${name}: ${what}, expected all of it in one. Take decoder layers as sequential targets, not in one pass.`,
     );
   }
 }

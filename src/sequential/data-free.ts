@@ -24,7 +24,7 @@ export async function* compressWithoutData(
     onProgress?.({ type: "phase", phase: "compressing", subgraph: index, subgraphs: modules.length });
     const stage = new Stage(index, [entry], { ...context, weights, statistics: new Statistics() });
     for (const modifier of modifiers) await stage.apply(modifier);
-    weights.releaseAll();
+    await weights.releaseAll();
     yield stage;
   }
 }

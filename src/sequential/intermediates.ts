@@ -1,8 +1,8 @@
 import { DataError, ExecutionError } from "../errors.ts";
 import type { Value } from "../runtime/executable.ts";
+import { Buffers } from "../tensor/buffers.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Buffers } from "./buffers.ts";
 import { type Extent, SpillFile } from "./spill-file.ts";
 
 /** The model's inputs for one run: I64[rows, tokens] each, the same names in every batch. */
@@ -125,6 +125,11 @@ export class IntermediatesCache {
   clear(): void {
     for (const batch of this.#batches.keys()) this.delete(batch, this.names(batch));
     this.#buffers.clear();
+  }
+
+  /** Ends a subgraph: memory that was of no use for some subgraphs is let go. */
+  age(): void {
+    this.#buffers.age();
   }
 
   /** Forgets everything, and removes the temporary file. */

@@ -66,7 +66,7 @@ async function compress(
   modifiers: Modifier[],
   batches: readonly Batch[],
 ): Promise<void> {
-  const kernels = await KernelPool.create(await createMatrixProducts({ threads: 1 }), { threads: 1 });
+  const kernels = await KernelPool.create(createMatrixProducts({ threads: 1 }), { threads: 1 });
   const dispatched = await dispatch(model);
   const subgraphs = traceSubgraphs(model, batches[0], targets);
   const options = { modifiers, kernels, savedDType: (): FloatDType => "F32", control: {} };

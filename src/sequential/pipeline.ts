@@ -2,16 +2,17 @@ import type { CompressedModules } from "../formats/compressed-modules.ts";
 import type { FinishedParts } from "../formats/finished-parts.ts";
 import type { Modifier } from "../modifiers/modifier.ts";
 import type { Statistic, Tap } from "../modifiers/tap.ts";
-import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Allocate } from "../runtime/executable.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
-import { checkCoverage } from "./coverage.ts";
+import { checkCoupled, checkCoverage } from "./coverage.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { Phase } from "./events.ts";
 import { type Batch, IntermediatesCache, type IntermediatesOptions } from "./intermediates.ts";
+import { sampleOf } from "./self-check.ts";
 import { Stage, type StageContext, Statistics } from "./stage.ts";
 import type { Subgraph } from "./subgraph.ts";
+import { SubgraphRuns } from "./subgraph-runs.ts";
 import { TapRecorder } from "./tap-recorder.ts";
 
 /** What {@link compressInOrder} works with. */
@@ -32,7 +33,7 @@ export interface PipelineOptions extends Omit<StageContext, "weights" | "statist
  *
  * @returns what is to be saved, subgraph by subgraph; its memory is free once the next is asked for
  * @throws DataError naming a batch that has other keys than the first
- * @throws CompressionError naming modules with a scheme that no subgraph calls
+ * @throws CompressionError naming modules with a scheme that no subgraph calls, or coupled ones that several call
  */
 export async function* compressInOrder(
   subgraphs: readonly Subgraph[],
@@ -55,6 +56,8 @@ export async function* compressInOrder(
 /** State of a pipeline run: the intermediates, and what was seen of modules that are called again later. */
 class Run {
   readonly #cache: IntermediatesCache;
+  /** What flows from subgraph to subgraph for one sample, where a modifier has changes checked on it. */
+  readonly #sample: IntermediatesCache;
   /** What each subgraph calls, modules below its calls included. */
   readonly #modules: readonly (readonly (readonly [path: string, module: Module])[])[];
   readonly #lastCall: ReadonlyMap<Module, number>;
@@ -68,15 +71,18 @@ class Run {
     private readonly options: PipelineOptions,
   ) {
     this.#cache = new IntermediatesCache(batches, options);
+    const checksChanges = options.modifiers.some(({ coupled }) => coupled);
+    this.#sample = new IntermediatesCache(checksChanges ? [sampleOf(batches[0])] : []);
     this.#modules = subgraphs.map((subgraph) => subgraph.submodules());
     this.#lastCall = new Map(
       this.#modules.flatMap((modules, index) => modules.map(([, module]) => [module, index] as const)),
     );
     checkCoverage(dispatched.model, options.modifiers, new Set(this.#lastCall.keys()));
+    checkCoupled(dispatched.model, options.modifiers, this.#modules);
   }
 
-  close(): Promise<void> {
-    return this.#cache.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#cache.close(), this.#sample.close()]);
   }
 
   /** A module that is called in several subgraphs is compressed in the last of them. */
@@ -84,7 +90,8 @@ class Run {
     const subgraph = this.subgraphs[index];
     const modules = this.#modulesDoneIn(index);
     const { weights } = this.dispatched;
-    const stage = new Stage(index, modules, { ...this.options, weights, statistics: this.#statistics });
+    const runs = this.#runsOf(index);
+    const stage = new Stage(index, modules, { ...this.options, weights, statistics: this.#statistics }, runs);
     const { propagateError = true } = this.options;
     const isRead = this.#observesAfter(index);
     if (!propagateError && isRead) await this.#propagate(index, new Set());
@@ -93,10 +100,13 @@ class Run {
       this.#begin("compressing", index);
       await stage.apply(modifier);
     }
+    await runs.propagateSample();
     if (!isRead) this.#cache.clear();
     else if (propagateError) await this.#propagate(index, subgraph.consumedNames);
     else for (const batch of this.batches.keys()) this.#cache.delete(batch, subgraph.consumedNames);
-    weights.releaseAll();
+    await weights.releaseAll();
+    for (const value of stage.taken) weights.buffers.give(value);
+    this.#cache.age();
     stage.pending = this.#pendingAfter(index);
     return stage;
   }
@@ -108,11 +118,14 @@ class Run {
     const last = finished.count - 1;
     if (this.#observesAfter(last)) {
       for (const [, module] of propagateError ? this.#modulesDoneIn(index) : []) {
-        const weight = module instanceof Linear ? await finished.weight(module) : undefined;
-        if (weight) this.dispatched.weights.replace((module as Linear).weight, weight);
+        for (const [, parameter] of module.ownParameters()) {
+          const value = await finished.parameter(parameter);
+          if (value) this.dispatched.weights.replace(parameter, value);
+        }
       }
+      await this.#runsOf(index).propagateSample();
       await this.#propagate(index, this.subgraphs[index].consumedNames);
-      this.dispatched.weights.releaseAll();
+      await this.dispatched.weights.releaseAll();
     }
     if (index < last) return;
     const pending = await finished.pending();
@@ -127,7 +140,7 @@ class Run {
     const subgraph = this.subgraphs[index];
     const taps = this.#modules[index].flatMap(([, module]) => this.#tapsOf(modifier, module));
     if (taps.length === 0) return;
-    const recorder = new TapRecorder(taps);
+    const recorder = new TapRecorder(taps, this.dispatched.weights.buffers);
     const hooks = recorder.attach();
     const compiled = await CompiledGraph.compile(subgraph, this.dispatched, () => recorder.outputs).finally(
       hooks.remove,
@@ -170,6 +183,14 @@ class Run {
     const { signal, onProgress } = this.options.control;
     signal?.throwIfAborted();
     onProgress?.({ type: "phase", phase, subgraph, subgraphs: this.subgraphs.length });
+  }
+
+  #runsOf(index: number): SubgraphRuns {
+    const { control, memoryBudget = Number.POSITIVE_INFINITY } = this.options;
+    return new SubgraphRuns(this.subgraphs[index], this.dispatched, this.#cache, this.#sample, {
+      memoryBudget: memoryBudget - this.#cache.bytesInMemory,
+      signal: control.signal,
+    });
   }
 
   #modulesDoneIn(index: number): (readonly [string, Module])[] {

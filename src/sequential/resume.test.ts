@@ -14,6 +14,7 @@ import { GPTQModifier } from "../modifiers/gptq.ts";
 import type { CompressionStage, Modifier } from "../modifiers/modifier.ts";
 import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
+import type { Parameter } from "../nn/parameter.ts";
 import { memorylessMinmax } from "../observers/minmax.ts";
 import { add, silu } from "../ops/arithmetic.ts";
 import { writeTensorFile } from "../output/tensor-file.ts";
@@ -65,7 +66,7 @@ async function setUp() {
   await writeTensorFile(path, new Map<string, Tensor>(weights));
   const tensors = new Map((await readHeader(path)).map((info) => [info.name, info]));
   const checkpoint = new Checkpoint(join(folder, "model"), {}, tensors);
-  const kernels = await KernelPool.create(await createMatrixProducts({ threads: 1 }), { threads: 1 });
+  const kernels = await KernelPool.create(createMatrixProducts({ threads: 1 }), { threads: 1 });
   const close = () => Promise.all([checkpoint.close(), kernels.close()]);
   return { folder, checkpoint, kernels, close };
 }
@@ -87,7 +88,7 @@ async function run(
     const x = new Tensor("F32", [2, 40, WIDTH], noise(80, WIDTH, 99).data);
     const subgraphs = traceSubgraphs(model, { x }, [...LINEARS]);
     const dispatched = await dispatchForSequential(model, { device: "cpu", threads: 1 });
-    const savedAs = ({ weight }: Linear) => savedDType(weight, "auto");
+    const savedAs = (parameter: Parameter) => savedDType(parameter, "auto");
     const pipeline = { modifiers: [modifier], kernels, savedDType: savedAs, control: {}, finished: output.finished };
     for await (const modules of compressInOrder(subgraphs, dispatched, [{ x }, { x }], pipeline)) {
       await output.write(modules);
@@ -132,7 +133,7 @@ test("what a run propagates is what a reader of its output decodes", async () =>
   await output.write(stage);
   for (const name of LINEARS) {
     const propagated = await weights.load(model[name].weight);
-    const reread = (await output.finished.weight(model[name])) ?? (await model[name].weight.load());
+    const reread = (await output.finished.parameter(model[name].weight)) ?? (await model[name].weight.load());
     expect(Buffer.compare(propagated.bytes, reread.bytes), name).toBe(0);
     if (name !== "shared") expect(propagated.data).not.toEqual((await model[name].weight.load()).data);
   }

@@ -27,7 +27,7 @@ export async function* runInOrder(
         else await cache.update(batch, outputs);
         onProgress?.({ type: "batch", batch, batches: batches.length });
       }
-      dispatched.weights.releaseAll();
+      await dispatched.weights.releaseAll();
     }
   } finally {
     await cache.close();

@@ -43,7 +43,7 @@ export async function selfCheck(
   const checked = fits ? subgraphs : subgraphs.slice(0, 3);
   const reference = fits ? traceWhole(dispatched.model, sample) : mergeSubgraphs(checked);
   const expected = await (await CompiledGraph.compile(reference, dispatched)).run(sample, dispatched);
-  dispatched.weights.releaseAll();
+  await dispatched.weights.releaseAll();
   for await (const found of runInOrder(checked, dispatched, [sample])) {
     expectEqual(found, expected, (name, difference, limit) => {
       const what = `${name} differs by ${difference} between the subgraphs in order and as one graph`;

@@ -1,15 +1,19 @@
+import { CompressionError } from "../errors.ts";
 import type { CompressedModules } from "../formats/compressed-modules.ts";
 import { narrow } from "../formats/narrow.ts";
 import type { KernelPool } from "../kernels/pool.ts";
-import type { CompressionStage, Modifier, ModuleReport } from "../modifiers/modifier.ts";
+import type { CompressionStage, Modifier, ModuleReport, ParameterChanges, Replay } from "../modifiers/modifier.ts";
 import type { Statistic, Tap } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
+import type { Parameter } from "../nn/parameter.ts";
 import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
 import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { RunControl } from "./events.ts";
+import { expectEqual } from "./self-check.ts";
+import type { SubgraphRuns } from "./subgraph-runs.ts";
 import type { Weights } from "./weights.ts";
 
 /** What the taps of all modifiers have seen and no modifier has taken yet. */
@@ -54,27 +58,29 @@ export interface StageContext {
   readonly weights: Weights;
   readonly statistics: Statistics;
   readonly kernels: KernelPool;
-  /** The dtype that a module's weight is saved in. */
-  readonly savedDType: (module: Linear) => FloatDType;
+  /** The dtype that a parameter is saved in. */
+  readonly savedDType: (parameter: Parameter) => FloatDType;
   readonly control: RunControl;
 }
 
 /** One subgraph while its modules are compressed, by one modifier after another. */
 export class Stage implements CompressionStage, CompressedModules {
   readonly quantized = new Map<Linear, QuantizedWeight>();
-  readonly weights = new Map<Linear, Tensor<"F32">>();
-  readonly unsaved = new Map<Linear, Tensor<"F32"> | undefined>();
+  readonly parameters = new Map<Parameter, Tensor<"F32">>();
+  readonly unsaved = new Map<Parameter, Tensor<"F32"> | undefined>();
   readonly reports: ModuleReport[][] = [];
   readonly warnings: string[] = [];
   pending: ReadonlyMap<string, Statistic> = new Map();
-  /** What was put in place of weights, for the subgraphs to come. */
-  readonly #propagated = new Map<Linear, Tensor<"F32">>();
+  /** What was put in place of parameters, for the subgraphs to come. */
+  readonly #propagated = new Map<Parameter, Tensor<"F32">>();
+  readonly #taken = new Set<Tensor<"F32">>();
   readonly tensors = new Map<Module, ReadonlyMap<string, Tensor>>();
 
   constructor(
     readonly index: number,
     readonly modules: readonly (readonly [string, Module])[],
     private readonly context: StageContext,
+    private readonly subgraphRuns?: SubgraphRuns,
   ) {}
 
   get kernels(): KernelPool {
@@ -88,27 +94,56 @@ export class Stage implements CompressionStage, CompressedModules {
   }
 
   statistic(tap: Tap): Statistic | undefined {
-    return this.context.statistics.take(tap);
+    const taken = this.context.statistics.take(tap);
+    if (taken) this.#taken.add(taken.value);
+    return taken;
   }
 
-  async weight(module: Linear): Promise<Tensor<FloatDType>> {
-    return fromFloat32(await this.context.weights.load(module.weight), this.context.savedDType(module));
+  /** Statistics that modifiers were given, of which the memory is free once the stage is over. */
+  get taken(): Iterable<Tensor<"F32">> {
+    return this.#taken;
   }
 
-  setWeight(module: Linear, weight: Tensor<"F32">): void {
-    const [path = "weight"] = this.modules.find(([, member]) => member === module) ?? [];
-    const saved = toFloat32(narrow(path, weight, this.context.savedDType(module)));
-    this.weights.set(module, saved);
-    this.#propagate(module, saved);
-    if (this.quantized.has(module)) this.unsaved.set(module, saved);
+  async weight({ weight }: Linear): Promise<Tensor<FloatDType>> {
+    return fromFloat32(await this.parameter(weight), this.context.savedDType(weight));
+  }
+
+  parameter(parameter: Parameter): Promise<Tensor<"F32">> {
+    return this.context.weights.load(parameter);
+  }
+
+  setWeight(module: Linear, value: Tensor<"F32">): void {
+    const { weight } = module;
+    this.#set(weight, value);
+    if (this.quantized.has(module)) this.unsaved.set(weight, this.#propagated.get(weight));
+  }
+
+  async setEquivalent(where: string, changes: ParameterChanges): Promise<void> {
+    const before = await this.#runs.sample();
+    for (const [parameter, value] of changes) this.context.weights.replace(parameter, value);
+    const after = await this.#runs.sample();
+    expectEqual(after, before, (name, difference, limit) => {
+      const found = `with other parameters that should change nothing, ${name} differs by ${difference}`;
+      return new CompressionError(`${where}: ${found}, expected at most ${limit}. Leave this mapping out.`);
+    });
+    for (const [parameter, value] of changes) this.#set(parameter, value);
+  }
+
+  replay(module: Module): Promise<Replay> {
+    return this.#runs.replay(module);
   }
 
   setQuantized(module: Linear, quantized: QuantizedWeight, { propagate } = { propagate: true }): void {
+    const { weight } = module;
     this.quantized.set(module, quantized);
     if (propagate) {
-      this.#propagate(module, dequantizeWeight(quantized));
-      this.unsaved.delete(module);
-    } else this.unsaved.set(module, this.#propagated.get(module));
+      this.#propagate(weight, dequantizeWeight(quantized, undefined, this.context.weights.buffers));
+      this.unsaved.delete(weight);
+    } else {
+      const propagated = this.#propagated.get(weight);
+      if (propagated) this.context.weights.buffers.keep(propagated);
+      this.unsaved.set(weight, propagated);
+    }
   }
 
   setTensors(module: Module, tensors: ReadonlyMap<string, Tensor>): void {
@@ -125,8 +160,29 @@ export class Stage implements CompressionStage, CompressedModules {
     this.context.control.onProgress?.({ type: "warning", message });
   }
 
-  #propagate(module: Linear, weight: Tensor<"F32">): void {
-    this.context.weights.replace(module.weight, weight);
-    this.#propagated.set(module, weight);
+  get #runs(): SubgraphRuns {
+    if (this.subgraphRuns) return this.subgraphRuns;
+    throw new CompressionError("no calibration data, expected some. Let the modifier say that it requires them.");
+  }
+
+  /** Takes a value as it will be saved. */
+  #set(parameter: Parameter, value: Tensor<"F32">): void {
+    const saved = toFloat32(narrow(this.#pathOf(parameter), value, this.context.savedDType(parameter)));
+    this.context.weights.buffers.keep(saved); // it is read until it is written
+    this.parameters.set(parameter, saved);
+    this.#propagate(parameter, saved);
+  }
+
+  #propagate(parameter: Parameter, value: Tensor<"F32">): void {
+    this.context.weights.replace(parameter, value);
+    this.#propagated.set(parameter, value);
+  }
+
+  #pathOf(parameter: Parameter): string {
+    for (const [path, module] of this.modules) {
+      const own = module.ownParameters().find(([, other]) => other === parameter);
+      if (own) return `${path}.${own[0]}`;
+    }
+    return "parameter";
   }
 }

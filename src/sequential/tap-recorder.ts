@@ -3,6 +3,7 @@ import type { Node } from "../fx/node.ts";
 import type { Reduction, Statistic, Tap } from "../modifiers/tap.ts";
 import type { HookHandle } from "../nn/module.ts";
 import type { Value } from "../runtime/executable.ts";
+import { Buffers } from "../tensor/buffers.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** One reduction of one value, and the totals that it has come to. */
@@ -26,7 +27,11 @@ interface Observation {
 export class TapRecorder {
   readonly #observations: Observation[] = [];
 
-  constructor(private readonly taps: readonly Tap[]) {}
+  /** @param buffers - gives memory for totals */
+  constructor(
+    private readonly taps: readonly Tap[],
+    private readonly buffers = new Buffers(),
+  ) {}
 
   /** Hooks the tapped modules, so that tracing them records the taps. Remove the handle after the trace. */
   attach(): HookHandle {
@@ -80,7 +85,8 @@ export class TapRecorder {
   /** What each tap has seen; a module that was called twice has one statistic for each call. */
   *statistics(): Generator<[Tap, Statistic]> {
     for (const { taps, reduce, totals, sequences } of this.#observations) {
-      const statistic = { value: reduce.finish(totals), sequences };
+      const statistic = { value: reduce.finish(totals, this.buffers), sequences };
+      for (const total of totals) if (total !== statistic.value) this.buffers.give(total);
       for (const tap of taps) yield [tap, statistic];
     }
   }
@@ -94,7 +100,7 @@ export class TapRecorder {
   #observe(tap: Tap, value: Node): Observation {
     const { reduce } = tap;
     const name = `tap_${this.#observations.length}`;
-    const totals = reduce.initial(value.tensorType);
+    const totals = reduce.initial(value.tensorType, this.buffers);
     const inputs = totals.map(({ dtype, shape: [rows, ...rest] }, index) => {
       const shape = [reduce.grows ? `${name}_rows` : rows, ...rest];
       return (value.graph as Graph).placeholder(`${name}_total_${index}`, { dtype, shape });

@@ -1,10 +1,9 @@
 import { shiftHalfToEven } from "./rounding.ts";
 
 /** Widens bfloat16 bits to float32, exactly. */
-export function bfloat16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {
-  const words = new Uint32Array(bits.length);
+export function bfloat16ToFloat32(bits: Uint16Array, result: Float32Array): void {
+  const words = new Uint32Array(result.buffer, result.byteOffset, result.length);
   for (let i = 0; i < bits.length; i++) words[i] = bits[i] << 16;
-  return new Float32Array(words.buffer);
 }
 
 /** Rounds float32 to bfloat16 bits, half to even; what is too large becomes infinity, NaN stays NaN. */

@@ -1,5 +1,6 @@
 import { ShapeError } from "../errors.ts";
 import { bfloat16ToFloat32, encodeBfloat16, float32ToBfloat16 } from "./bfloat16.ts";
+import { Buffers } from "./buffers.ts";
 import { allocate, type DataOf, type DType, type FloatDType } from "./dtype.ts";
 import { decodeFloat16, encodeFloat16, float16ToFloat32, float32ToFloat16 } from "./float16.ts";
 import { Tensor } from "./tensor.ts";
@@ -17,11 +18,20 @@ export function isFloat(tensor: Tensor): tensor is Tensor<FloatDType> {
   return isFloatDType(tensor.dtype);
 }
 
-/** `tensor` in F32, exactly; the tensor itself if it is F32 already. @throws ShapeError for a dtype that is not float */
-export function toFloat32(tensor: Tensor): Tensor<"F32"> {
+/**
+ * `tensor` in F32, exactly; the tensor itself if it is F32 already.
+ *
+ * @param buffers - gives the memory
+ * @throws ShapeError for a dtype that is not float
+ */
+export function toFloat32(tensor: Tensor, buffers = new Buffers()): Tensor<"F32"> {
   if (tensor.is("F32")) return tensor;
-  if (tensor.is("BF16")) return new Tensor("F32", tensor.shape, bfloat16ToFloat32(tensor.data));
-  if (tensor.is("F16")) return new Tensor("F32", tensor.shape, float16ToFloat32(tensor.data));
+  const isBfloat16 = tensor.is("BF16");
+  if (isBfloat16 || tensor.is("F16")) {
+    const result = buffers.take("F32", tensor.shape);
+    (isBfloat16 ? bfloat16ToFloat32 : float16ToFloat32)(tensor.data as Uint16Array, result.data);
+    return result;
+  }
   throw new ShapeError(`tensor: dtype ${tensor.dtype}, expected one of ${FLOAT_DTYPES.join(", ")}.`);
 }
 

@@ -4,10 +4,8 @@ import { shiftHalfToEven } from "./rounding.ts";
 const UNITS = Float64Array.from({ length: 31 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 25));
 
 /** Widens float16 bits to float32, exactly. */
-export function float16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {
-  const values = new Float32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) values[i] = decodeFloat16(bits[i]);
-  return values;
+export function float16ToFloat32(bits: Uint16Array, result: Float32Array): void {
+  for (let i = 0; i < bits.length; i++) result[i] = decodeFloat16(bits[i]);
 }
 
 /** Rounds float32 to float16 bits, half to even; what is too large becomes infinity, NaN stays NaN. */

@@ -1,0 +1,165 @@
+import { CompressionError, RecipeError } from "../errors.ts";
+import type { Linear } from "../nn/linear.ts";
+import type { Module } from "../nn/module.ts";
+import type { QuantizationArgs } from "../schemes/arguments.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { CompressionStage, CoupledModules, Modifier, ModifierContext } from "./modifier.ts";
+import {
+  type DuoScaling,
+  factorsAt,
+  gridPoints,
+  quantizeScaled,
+  type WeightToQuantize,
+  weightMeans,
+} from "./smoothing/grid.ts";
+import { describeMapping, type Mapping } from "./smoothing/mapping.ts";
+import { MappingTaps } from "./smoothing/mapping-taps.ts";
+import { moveFactors } from "./smoothing/move-factors.ts";
+import { columnMagnitudes } from "./smoothing/reductions.ts";
+import { coupledModules, type MappingPatterns, resolveMappings } from "./smoothing/resolve-mappings.ts";
+import type { Tap } from "./tap.ts";
+
+/** Options of {@link AWQModifier}. */
+export interface AWQOptions {
+  /** Which linears read which norm or linear: see {@link MappingPatterns}. By default, all that a trace of the model finds. */
+  readonly mappings?: readonly MappingPatterns[];
+  /** Whether the magnitudes of weights count beside those of activations; "both" tries each ratio with and without. True. */
+  readonly duoScaling?: DuoScaling;
+  /** Factors that are tried for each mapping. 20. */
+  readonly nGrid?: number;
+}
+
+/**
+ * AWQ (arXiv:2306.00978): scales columns of weights that see large activations up before they are rounded, so that these lose
+ * less, and divides what they read by the same factors.
+ *
+ * For every mapping it tries `nGrid` factors s = x^r / w^(1−r) (see {@link factorsAt}), with x_j = mean |x_j| over the calibration
+ * data and w_j the mean magnitude of column j relative to its group, and takes those with the least error: the mean squared
+ * difference of the output of the module that holds all of the mapping's linears, with each weight W as Q(W s) / s, from its output
+ * with the weights as they are. Ranges for Q are minima and maxima, whatever the later modifier takes. As in llm-compressor
+ * there is no search for clipped ranges: `mse` observers are for that.
+ *
+ * It rounds nothing itself: a quantizing modifier must come later in the recipe. Linears which that leaves alone are scaled, but
+ * count as exact; a mapping of such linears only is left out. In a mixture of experts, the router is scaled too.
+ */
+export class AWQModifier implements Modifier {
+  readonly name = "AWQModifier";
+  readonly requiresCalibrationData = true;
+  coupled: readonly CoupledModules[] = [];
+  #mappings: readonly Mapping[] = [];
+  #later: readonly Modifier[] = [];
+  #modules: ReadonlyMap<string, Module> = new Map();
+  #taps?: MappingTaps;
+
+  constructor(readonly options: AWQOptions = {}) {
+    const { nGrid = 20 } = options;
+    if (!(Number.isInteger(nGrid) && nGrid >= 4)) {
+      throw new RecipeError(`AWQModifier.n_grid: ${nGrid}, expected an integer of at least 4.`);
+    }
+  }
+
+  initialize(model: Module, context: ModifierContext): void {
+    this.#later = (context.later ?? []).filter(({ quantization }) => quantization);
+    if (this.#later.length === 0) {
+      throw new RecipeError(
+        `${this.name}: no quantizing modifier after it, expected one. Add a QuantizationModifier, or give it a scheme.`,
+      );
+    }
+    const options = { modifier: this.name, given: this.options.mappings, isDefault: () => true };
+    this.#mappings = resolveMappings(model, options, context);
+    this.#modules = new Map(model.namedModules());
+    this.coupled = coupledModules(this.#mappings);
+  }
+
+  /** Mean magnitude of each column of what a mapping's linears read, where one of these gets quantized. */
+  taps(module: Module): readonly Tap[] {
+    this.#taps ??= new MappingTaps(
+      this.#mappings.filter((mapping) => this.#isQuantized(mapping)),
+      columnMagnitudes,
+    );
+    return this.#taps.of(module);
+  }
+
+  async compress(stage: CompressionStage): Promise<void> {
+    for (const [mapping, seen] of this.#taps?.seenIn(stage) ?? []) {
+      const start = performance.now();
+      const means = columnMeans(seen?.value);
+      if (means) await moveFactors(stage, mapping, await this.#search(stage, mapping, means));
+      else
+        stage.warn(`${describeMapping(mapping)}: no token in all of the calibration data, expected some; left as is.`);
+      stage.report({ module: mapping.path, seconds: (performance.now() - start) / 1000 });
+    }
+  }
+
+  /** The factors with the least error. */
+  async #search(stage: CompressionStage, mapping: Mapping, activations: Float64Array): Promise<Float64Array> {
+    const { duoScaling = true, nGrid = 20 } = this.options;
+    const weights = await this.#weightsToQuantize(stage, mapping);
+    const means = duoScaling ? weightMeans([...weights.values()]) : activations;
+    const replay = await stage.replay(this.#parentOf(mapping));
+    let [best, bestError]: [Float64Array | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
+    try {
+      for (const point of gridPoints(duoScaling, nGrid)) {
+        const factors = factorsAt(point, activations, means);
+        const rounded = [...weights].map(([{ weight }, values]) => [weight, quantizeScaled(values, factors)] as const);
+        const error = await replay.error(new Map(rounded));
+        if (error < bestError) [best, bestError] = [factors, error];
+      }
+    } finally {
+      await replay.close();
+    }
+    if (best) return best;
+    throw new CompressionError(
+      `${describeMapping(mapping)}: no finite error for any factors, expected some. Check the weights and the data.`,
+    );
+  }
+
+  async #weightsToQuantize(stage: CompressionStage, { balanced }: Mapping): Promise<Map<Linear, WeightToQuantize>> {
+    const weights = new Map<Linear, WeightToQuantize>();
+    for (const { path, module } of balanced) {
+      const args = this.#argsOf(module);
+      if (!args) continue;
+      const { dtype } = await stage.weight(module as Linear);
+      weights.set(module as Linear, { path, args, dtype, values: await stage.parameter((module as Linear).weight) });
+    }
+    return weights;
+  }
+
+  /** The module that holds all of a mapping's linears, or the linear itself where there is one. */
+  #parentOf({ balanced }: Mapping): Module {
+    const [first, ...others] = balanced.map(({ path }) => path.split("."));
+    let length = first.length;
+    while (others.some((other) => String(other.slice(0, length)) !== String(first.slice(0, length)))) length--;
+    for (; length > 0; length--) {
+      const module = this.#modules.get(first.slice(0, length).join("."));
+      if (module) return module;
+    }
+    throw new CompressionError(`${balanced[0].path}: no module holds it and the others of its mapping, expected one.`);
+  }
+
+  /** Whether any of a mapping's linears gets quantized. @throws RecipeError if `duoScaling` does not fit how */
+  #isQuantized({ balanced }: Mapping): boolean {
+    const quantized = balanced.map(({ path, module }) => ({ path, args: this.#argsOf(module) }));
+    const whole = quantized.find(({ args }) => args?.strategy === "tensor");
+    if (whole && (this.options.duoScaling ?? true)) {
+      throw new RecipeError(
+        `${this.name}: ${whole.path} has one scale for its whole weight, expected several. Set duo_scaling to false.`,
+      );
+    }
+    return quantized.some(({ args }) => args);
+  }
+
+  #argsOf(module: Module): QuantizationArgs | undefined {
+    for (const { quantization } of this.#later) {
+      const args = quantization?.schemes.get(module as Linear)?.weights;
+      if (args) return args;
+    }
+    return undefined;
+  }
+}
+
+/** Mean |x| of each column from sums and their count; undefined where nothing was seen. */
+function columnMeans(total: Tensor<"F32"> | undefined): Float64Array | undefined {
+  const count = total?.data.at(-1);
+  return total && count ? Float64Array.from(total.data.subarray(0, -1), (sum) => sum / count) : undefined;
+}

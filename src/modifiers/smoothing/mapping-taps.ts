@@ -1,0 +1,27 @@
+import type { Module } from "../../nn/module.ts";
+import type { CompressionStage } from "../modifier.ts";
+import type { Reduction, Statistic, Tap } from "../tap.ts";
+import type { Mapping } from "./mapping.ts";
+
+/** Taps on what the linears of mappings read: all of a mapping's linears read one value. */
+export class MappingTaps {
+  readonly #taps = new Map<Mapping, Tap>();
+
+  constructor(
+    private readonly mappings: readonly Mapping[],
+    private readonly reduce: Reduction,
+  ) {}
+
+  /** A tap for each mapping whose first linear `module` is. */
+  of(module: Module): Tap[] {
+    const own = this.mappings.filter(({ balanced: [first] }) => first.module === module);
+    for (const mapping of own) this.#taps.set(mapping, { module, reduce: this.reduce });
+    return own.map((mapping) => this.#taps.get(mapping) as Tap);
+  }
+
+  /** The mappings of a stage in order, each with what its tap has seen. */
+  *seenIn(stage: CompressionStage): Generator<[mapping: Mapping, seen: Statistic | undefined]> {
+    const modules = new Set(stage.modules.map(([, module]) => module));
+    for (const [mapping, tap] of this.#taps) if (modules.has(mapping.module)) yield [mapping, stage.statistic(tap)];
+  }
+}
