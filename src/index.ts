@@ -42,6 +42,7 @@ export { LogarithmicEqualizationModifier } from "./modifiers/logarithmic-equaliz
 export type {
   CompressionStage,
   CoupledModules,
+  EquivalentChange,
   FinalizeContext,
   Modifier,
   ModifierContext,
@@ -57,9 +58,11 @@ export type { SparsityOptions } from "./modifiers/pruning/sparsity-plan.ts";
 export { WandaPruningModifier } from "./modifiers/pruning/wanda.ts";
 export { QuantizationModifier } from "./modifiers/quantization.ts";
 export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
+export { QuIPModifier, type QuIPOptions } from "./modifiers/quip.ts";
 export type { DuoScaling } from "./modifiers/smoothing/grid.ts";
 export type { MappingPatterns } from "./modifiers/smoothing/resolve-mappings.ts";
 export { type SmoothingAlgorithm, SmoothQuantModifier, type SmoothQuantOptions } from "./modifiers/smoothquant.ts";
+export { SpinQuantModifier, type SpinQuantOptions } from "./modifiers/spinquant.ts";
 export {
   columnEnergy,
   type Reduction,
@@ -77,7 +80,7 @@ export { Embedding, Linear, ScaledEmbedding } from "./nn/linear.ts";
 export { matchModules } from "./nn/match.ts";
 export { type ForwardHook, type ForwardPreHook, type HookHandle, Module } from "./nn/module.ts";
 export { LayerNorm, OffsetRMSNorm, RMSNorm } from "./nn/norm.ts";
-export { Buffer, Parameter, type ParameterSource } from "./nn/parameter.ts";
+export { Buffer, Parameter, type ParameterSource, type Rewrite } from "./nn/parameter.ts";
 export type { Observer, RangeSearch } from "./observers/observer.ts";
 export { type ObserverRegistry, observers } from "./observers/registry.ts";
 export { type OneshotOptions, oneshot } from "./oneshot.ts";

@@ -35,6 +35,7 @@ import type { Batch } from "./sequential/intermediates.ts";
 import { packBatches } from "./sequential/pack-batches.ts";
 import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
 import { profileReads, profileRun } from "./sequential/profile-run.ts";
+import { rewriteModel } from "./sequential/rewrite-model.ts";
 import { selfCheck } from "./sequential/self-check.ts";
 import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
@@ -150,6 +151,7 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
     if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
     const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
     initializeModifiers(modifiers, model, { warn });
+    await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
     const data = await timeStep(profiler, "tokenize", () => calibrationData(modifiers, checkpoint, options));
     const output = await openOutput(model, checkpoint, modifiers, data, options);
     try {

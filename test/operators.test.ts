@@ -16,6 +16,7 @@ import { shiftPositions, textPositions } from "../src/ops/positions.ts";
 import { dynamicFrequencies, rotaryTable, rotate, selectFrequencies } from "../src/ops/rotary.ts";
 import { addRouted, gatherRouted, routedTo, routeTokens, zerosLike } from "../src/ops/routing.ts";
 import { squaredError } from "../src/ops/squared-error.ts";
+import { transformBlocks } from "../src/ops/transform.ts";
 import { Executable } from "../src/runtime/executable.ts";
 import { Runtime } from "../src/runtime/session.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
@@ -24,7 +25,7 @@ import { readSafetensors } from "./read-safetensors.ts";
 import { traceFunction } from "./trace-function.ts";
 
 const golden = new Map(
-  ["ops", "quantization-ops", "smoothing-ops"].flatMap((file) => [
+  ["ops", "quantization-ops", "smoothing-ops", "transform-ops"].flatMap((file) => [
     ...readSafetensors(new URL(`./fixtures/ops/${file}.safetensors`, import.meta.url)),
   ]),
 );
@@ -110,6 +111,10 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   zeros_like: zerosLike,
   "accumulate_gram.empty": (x, total) => accumulateGram(x, total, { panel: 0 }),
   "linear.empty": linear,
+  transform_blocks: (x, matrix) => transformBlocks(x, matrix, { transposed: false, factor: 0.5 }),
+  "transform_blocks.blocks": (x, matrix) => transformBlocks(x, matrix, { transposed: false, factor: 0.5 }),
+  "transform_blocks.transposed": (x, matrix) => transformBlocks(x, matrix, { transposed: true, factor: 0.5 }),
+  "transform_blocks.matrix": (x, matrix) => transformBlocks(x, matrix, { transposed: false, factor: 0.5 }),
   column_minimum: columnMinimum,
   "column_minimum.first": columnMinimum,
   "column_minimum.empty": columnMinimum,

@@ -13,16 +13,18 @@ import { checkpointQuantization } from "./checkpoint-quantization.ts";
 import type { Format } from "./format.ts";
 import { formatOf } from "./registry.ts";
 import { decodeSparse, type SparseFormatName, sparseTensorNames } from "./sparse.ts";
+import { attachTransforms } from "./transform-config.ts";
 
 /**
  * Gives every parameter of the model its place in a checkpoint, dense or compressed: a compressed weight is decompressed
- * when it is read.
+ * when it is read, and transforms of inputs and outputs become modules.
  *
  * @throws CheckpointError naming a parameter that the checkpoint lacks or holds in another shape
  */
 export function bindCheckpoint(model: Module, checkpoint: Checkpoint): void {
   const compressed = compressedModules(model, checkpoint);
-  const { sparsity } = checkpointQuantization(model, checkpoint);
+  const { sparsity, transforms } = checkpointQuantization(model, checkpoint);
+  attachTransforms(model, transforms, checkpoint);
   const stored = new StoredTensors(checkpoint, sparsity, new Map(model.namedParameters()));
   bindParameters(model, checkpoint, (name) => {
     const module = compressed.get(name.replace(/\.weight$/, ""));

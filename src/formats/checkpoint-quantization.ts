@@ -5,6 +5,7 @@ import { bestMatch } from "../nn/best-match.ts";
 import { Linear } from "../nn/linear.ts";
 import { matchesAny } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
+import type { TransformGroup } from "../nn/online-transform.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { readQuantizationConfig } from "./quantization-config.ts";
@@ -14,12 +15,14 @@ import type { SparseFormatName } from "./sparse.ts";
 export interface CheckpointQuantization extends ModelQuantization {
   /** How pruned weights are stored; null for dense. */
   readonly sparsity: SparseFormatName | null;
+  /** What rotates weights, and inputs or outputs along with them. */
+  readonly transforms: readonly TransformGroup[];
 }
 
 /** What is quantized in a model, and how, by the `quantization_config` of a checkpoint. */
 export function checkpointQuantization(model: Module, checkpoint: Checkpoint): CheckpointQuantization {
   if (checkpoint.config.quantization_config === undefined)
-    return { schemes: new Map(), kvCacheScheme: null, sparsity: null };
+    return { schemes: new Map(), kvCacheScheme: null, sparsity: null, transforms: [] };
   const where = checkpoint.pathOf("config.json");
   return timeLimited(matchSchemes, `${where}: the patterns in quantization_config`)(model, checkpoint);
 }
@@ -27,14 +30,16 @@ export function checkpointQuantization(model: Module, checkpoint: Checkpoint): C
 /** Patterns that a checkpoint brings may backtrack without end. */
 function matchSchemes(model: Module, checkpoint: Checkpoint): CheckpointQuantization {
   const schemes = new Map<Module, QuantizationScheme>();
-  const { groups, ignore, kvCacheScheme, sparsity } = readQuantizationConfig(checkpoint.config.quantization_config);
+  const { groups, ignore, kvCacheScheme, sparsity, transforms } = readQuantizationConfig(
+    checkpoint.config.quantization_config,
+  );
   for (const [path, module] of model.namedModules()) {
     const scheme = bestMatch(path, module, groups);
     if (!scheme || matchesAny(ignore, path, module)) continue;
     const target = module instanceof Linear ? module : attendOf(module);
     if (target && (module instanceof Linear || !scheme.weights)) schemes.set(target, scheme);
   }
-  return { schemes, kvCacheScheme, sparsity };
+  return { schemes, kvCacheScheme, sparsity, transforms };
 }
 
 /** Names of all tensors of a checkpoint that belong to quantized modules, other than biases. */

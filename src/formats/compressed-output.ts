@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
 import type { Module } from "../nn/module.ts";
+import { TransformMatrix, transformGroups } from "../nn/online-transform.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import { type Output, openOutput } from "../output/output.ts";
 import type { OutputFolderOptions } from "../output/output-folder.ts";
@@ -9,12 +10,12 @@ import { type Profiler, timeStep } from "../profile/profiler.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { fromFloat32, isFloatDType, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import type { CompressedModules } from "./compressed-modules.ts";
 import { describeQuantization } from "./describe-quantization.ts";
 import { FinishedParts } from "./finished-parts.ts";
 import { narrow } from "./narrow.ts";
-import { type OutputPlan, type Precision, planOutput, savedDType } from "./output-plan.ts";
+import { type OutputPlan, type Precision, plannedDType, planOutput, savedDType } from "./output-plan.ts";
 
 /** What is written where, and how. */
 export interface CompressedOutputOptions extends OutputFolderOptions {
@@ -108,8 +109,9 @@ export class CompressedOutput {
     const { checkpoint, precision = "auto" } = this.options;
     for (const [name, parameter] of this.plan.dense) {
       if (this.output.has(name)) continue;
-      if (checkpoint.tensors.get(name)?.dtype === savedDType(parameter, precision))
-        await this.output.copyTensor(name, checkpoint);
+      const isStored = checkpoint.tensors.get(name)?.dtype === plannedDType(parameter, precision);
+      if (isStored && !parameter.source?.isDerived) await this.output.copyTensor(name, checkpoint);
+      else if (parameter instanceof TransformMatrix) await this.output.write(name, toFloat64(await parameter.load()));
       else await this.output.write(name, this.#toSaved(name, parameter, await parameter.load()));
     }
     for (const name of this.plan.surplus) await this.output.copyTensor(name, checkpoint);
@@ -141,12 +143,18 @@ export class CompressedOutput {
     const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
     const quantizes = quantization.schemes.size > 0 || quantization.kvCacheScheme !== null;
-    const quantization_config = quantizes ? describeQuantization(model, quantization) : undefined;
+    const quantization_config =
+      quantizes || transformGroups(model).length > 0 ? describeQuantization(model, quantization) : undefined;
     return { ...config, ...dtype, ...tie, quantization_config };
   }
 }
 
 const TORCH_DTYPES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
+
+/** Signs as transforms are stored. */
+function toFloat64({ data, shape }: Tensor<"F32">): Tensor<"F64"> {
+  return new Tensor("F64", shape, Float64Array.from(data));
+}
 
 /** Keys in alphabetical order, at every level, as the reference writes them. */
 function sortKeys(value: unknown): unknown {

@@ -3,6 +3,7 @@ import { Router } from "../nn/experts.ts";
 import { Linear } from "../nn/linear.ts";
 import { namesOf } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
+import { transformGroups } from "../nn/online-transform.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { writeQuantizationConfig } from "./quantization-config.ts";
@@ -27,6 +28,7 @@ export function describeQuantization(
     groups: [...groups],
     ignore: ignore.flatMap((entry) => namesOf(...entry)),
     kvCacheScheme: cache,
+    transforms: transformGroups(model),
   });
 }
 

@@ -1,6 +1,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { TensorSpec } from "../checkpoint/layout.ts";
 import { CheckpointError } from "../errors.ts";
+import { CausalLM } from "../models/causal-lm.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { Buffer, type Parameter } from "../nn/parameter.ts";
@@ -75,7 +76,8 @@ export function planOutput(
     ...[...dense].map(([name, parameter]) => denseSpec(name, parameter, precision)),
     ...surplus.map((name) => checkpoint.tensors.get(name) as TensorSpec),
   ];
-  const unties = [...replaced].some((parameter) => [...dense.values()].includes(parameter));
+  const isUntied = model instanceof CausalLM && model.isUntied;
+  const unties = isUntied || [...replaced].some((parameter) => [...dense.values()].includes(parameter));
   return { tensors, quantized, activations, dense, surplus, unties };
 }
 
@@ -119,8 +121,12 @@ export function savedDType(parameter: Parameter, precision: Precision): FloatDTy
   return isFloatDType(dtype) ? dtype : "F32";
 }
 
-function denseSpec(name: string, parameter: Parameter, precision: Precision): TensorSpec {
+/** The dtype that any parameter is saved in: other than weights', it is its own. */
+export function plannedDType(parameter: Parameter, precision: Precision): DType {
   const stored: DType = parameter.source?.dtype ?? "F32";
-  const dtype = isFloatDType(stored) ? savedDType(parameter, precision) : stored;
-  return { name, dtype, shape: parameter.shape };
+  return isFloatDType(stored) ? savedDType(parameter, precision) : stored;
+}
+
+function denseSpec(name: string, parameter: Parameter, precision: Precision): TensorSpec {
+  return { name, dtype: plannedDType(parameter, precision), shape: parameter.shape };
 }

@@ -15,7 +15,7 @@ test.each([
   ["W8A16", ["lm_head"]],
 ])("preset %s is written as the reference writes it", (name, ignore) => {
   const groups = [withObserver(presetScheme(name))];
-  expect(writeQuantizationConfig({ groups, ignore, kvCacheScheme: null })).toEqual(
+  expect(writeQuantizationConfig({ groups, ignore, kvCacheScheme: null, transforms: [] })).toEqual(
     goldenConfigs[name].quantization_config,
   );
 });
@@ -35,6 +35,7 @@ test("keys that older files lack get their defaults", () => {
     ignore: [],
     kvCacheScheme: null,
     sparsity: null,
+    transforms: [],
   });
 });
 
@@ -47,7 +48,12 @@ test("a group named for a preset may hold its targets alone", () => {
 
 test("groups of unequal formats make the whole mixed-precision", () => {
   const float = completeScheme({ targets: ["re:.*mlp.*"], weights: { type: "float" } });
-  const config = writeQuantizationConfig({ groups: [presetScheme("W4A16"), float], ignore: [], kvCacheScheme: null });
+  const config = writeQuantizationConfig({
+    groups: [presetScheme("W4A16"), float],
+    ignore: [],
+    kvCacheScheme: null,
+    transforms: [],
+  });
   expect(config).toMatchObject({
     format: "mixed-precision",
     config_groups: { group_0: { format: "pack-quantized" }, group_1: { format: "naive-quantized" } },
@@ -106,9 +112,22 @@ test.each<[string, object, string]>([
     `${WHERE}.kv_cache_scheme: num_bits 9, expected 1 to 8 for type int.`,
   ],
   [
-    "a transform",
-    { transform_config: { config_groups: {} } },
-    `${WHERE}.transform_config.config_groups: transforms are not supported, expected none.`,
+    "a transform of queries",
+    {
+      transform_config: { config_groups: { R3: { type: "hadamard", apply: [{ targets: "x", location: "q_attn" }] } } },
+    },
+    `${WHERE}.transform_config.config_groups.R3.apply.0.location: not one of input, weight_input, weight_output and output, ` +
+      "expected no transforms of attention.",
+  ],
+  [
+    "a transform that is no Hadamard matrix",
+    { transform_config: { config_groups: { v: { type: "random-matrix" } } } },
+    `${WHERE}.transform_config.config_groups.v.type: not supported, expected hadamard or random-hadamard.`,
+  ],
+  [
+    "transforms that are permuted",
+    { transform_config: { config_groups: { v: { type: "hadamard", randomize: true } } } },
+    `${WHERE}.transform_config.config_groups.v.randomize: not supported, expected false.`,
   ],
   [
     "a sparse format that readers lack",

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
+import type { TransformGroup } from "../nn/online-transform.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { parseWith } from "../schemes/parse.ts";
 import { presetScheme } from "../schemes/presets.ts";
@@ -8,6 +9,7 @@ import { argsJsonSchema, argsToJson, schemeJsonSchema, schemeToJson } from "./co
 import { inferFormat, overallFormat } from "./infer-format.ts";
 import { type FormatRegistry, formatOf, formats } from "./registry.ts";
 import { SPARSE_FORMATS, type SparseFormatName } from "./sparse.ts";
+import { transformGroupSchema, transformGroupToJson } from "./transform-config.ts";
 
 /** What is quantized in a checkpoint, and how. */
 export interface QuantizationConfig {
@@ -19,6 +21,8 @@ export interface QuantizationConfig {
   readonly kvCacheScheme: QuantizationArgs | null;
   /** How the weights of an older, pruned checkpoint lie there; null for dense ones. */
   readonly sparsity: SparseFormatName | null;
+  /** What rotates weights, and inputs or outputs along with them. */
+  readonly transforms: readonly TransformGroup[];
 }
 
 /** Opens every error of this file. */
@@ -32,6 +36,7 @@ export function writeQuantizationConfig({
   groups,
   ignore,
   kvCacheScheme,
+  transforms,
 }: Omit<QuantizationConfig, "sparsity">): Record<string, unknown> {
   const schemes = groups.map((scheme) => ({ ...scheme, format: inferFormat(scheme) }));
   const format = overallFormat(schemes.map(({ format }) => format));
@@ -45,9 +50,14 @@ export function writeQuantizationConfig({
     quant_method: "compressed-tensors",
     quantization_status: isDense ? "frozen" : "compressed", // what "frozen" is to readers: weights as they multiply
     sparsity_config: {},
-    transform_config: {},
+    transform_config: transformsToJson(transforms),
     version: VERSION,
   };
+}
+
+function transformsToJson(transforms: readonly TransformGroup[]): Record<string, unknown> {
+  if (transforms.length === 0) return {};
+  return { config_groups: Object.fromEntries(transforms.map((group) => [group.name, transformGroupToJson(group)])) };
 }
 
 /** Keys that do not change what a reader makes of the tensors are not looked at. */
@@ -57,7 +67,7 @@ const configSchema = z.object({
   ignore: z.array(z.string()).nullish(),
   kv_cache_scheme: argsJsonSchema.nullish(),
   sparsity_config: z.object({ format: z.enum(["dense", ...SPARSE_FORMATS]).default("dense") }).nullish(),
-  transform_config: z.record(z.string(), z.never("transforms are not supported, expected none")).nullish(),
+  transform_config: z.object({ config_groups: z.record(z.string(), transformGroupSchema).optional() }).nullish(),
 });
 
 /**
@@ -73,12 +83,15 @@ export function readQuantizationConfig(json: unknown, registry: FormatRegistry =
   if (!config.config_groups && !sparsity) {
     throw new ConfigError(`${WHERE}: neither config_groups nor sparsity_config, expected one of them.`);
   }
+  const transforms = Object.entries(config.transform_config?.config_groups ?? {}).map(
+    ([name, { type, apply, head_dim }]): TransformGroup => ({ name, type, apply, headDim: head_dim }),
+  );
   const groups = Object.entries(config.config_groups ?? {}).map(([name, value]) => {
     const where = `${WHERE}.config_groups.${name}`;
     const scheme = readGroup(name, value, where);
     return { ...scheme, format: scheme.weights ? formatOf(scheme, where, registry).name : inferFormat(scheme) };
   });
-  return { groups, ignore: config.ignore ?? [], kvCacheScheme: config.kv_cache_scheme ?? null, sparsity };
+  return { groups, ignore: config.ignore ?? [], kvCacheScheme: config.kv_cache_scheme ?? null, sparsity, transforms };
 }
 
 /** A group named for a preset may be the list of its targets alone. */

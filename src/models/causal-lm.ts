@@ -2,6 +2,7 @@ import type { Node } from "../fx/node.ts";
 import type { Constant, ForwardParameter } from "../fx/traceable.ts";
 import type { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
+import { Parameter } from "../nn/parameter.ts";
 
 /** A model that predicts the next token. What the pipeline and the evaluation need of any family. */
 export abstract class CausalLM<Config = unknown> extends Module<Config> {
@@ -13,6 +14,9 @@ export abstract class CausalLM<Config = unknown> extends Module<Config> {
 
   /** The last projection, from hidden states to logits. */
   abstract readonly lm_head: Linear;
+
+  /** Whether {@link untie} has given the last projection a weight of its own. */
+  isUntied = false;
 
   override readonly forwardParameters: readonly ForwardParameter[] = [
     { name: "input_ids" },
@@ -33,4 +37,15 @@ export abstract class CausalLM<Config = unknown> extends Module<Config> {
     positionIds: Node | null,
     useCache: Constant,
   ): { logits: Node };
+
+  /** Gives the last projection a weight of its own, with the same values, if it shares the embedding's. */
+  untie(): void {
+    const { weight } = this.lm_head;
+    const owners = this.namedModules().filter(([, module]) => module.ownParameters().some(([, own]) => own === weight));
+    const path = owners.find(([, module]) => module === this.lm_head)?.[0];
+    if (owners.length < 2 || path === undefined) return;
+    this.lm_head.weight = new Parameter(weight.shape);
+    if (weight.source) this.lm_head.weight.source = { ...weight.source, name: `${path}.weight`, isDerived: true };
+    this.isUntied = true;
+  }
 }

@@ -1,7 +1,7 @@
 import type { KernelPool } from "../kernels/pool.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
-import type { Parameter } from "../nn/parameter.ts";
+import type { Parameter, Rewrite } from "../nn/parameter.ts";
 import type { QuantizedWeight } from "../schemes/quantize.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
@@ -16,6 +16,13 @@ export interface ModuleReport {
   /** What was done instead, where the method could not do what was asked for. */
   readonly fallback?: string;
   readonly seconds: number;
+}
+
+/** New values of parameters under which the whole model computes the same. */
+export interface EquivalentChange {
+  /** What is changed, for errors. */
+  readonly name: string;
+  readonly parameters: ReadonlyMap<Parameter, Rewrite>;
 }
 
 /** Values that stand for those of some parameters. */
@@ -91,6 +98,11 @@ export interface Modifier {
   readonly survey?: Modifier;
   /** Resolves targets and checks everything that can be checked before any data is read. */
   initialize(model: Module, context: ModifierContext): void;
+  /**
+   * Changes parameters all over the model before anything is observed or compressed, and may attach modules. After each change
+   * the model is run on one sample: it must give what it gave before. Nothing is computed until a parameter is read.
+   */
+  rewrite?(model: Module): Iterable<EquivalentChange>;
   /** What to observe of a module. Called once for every module below a subgraph. */
   taps?(module: Module): readonly Tap[];
   /** Compresses the modules of one subgraph. */

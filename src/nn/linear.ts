@@ -1,7 +1,9 @@
 import type { Node } from "../fx/node.ts";
+import type { Argument, Output } from "../fx/traceable.ts";
 import { scale } from "../ops/arithmetic.ts";
 import { embedding, linear, linearBias } from "../ops/linear.ts";
 import { Module } from "./module.ts";
+import { throughTransforms } from "./online-transform.ts";
 import { Parameter } from "./parameter.ts";
 
 /** y = x Wᵀ + b, with W of shape [outFeatures, inFeatures]. */
@@ -21,6 +23,12 @@ export class Linear extends Module<void> {
     super();
     this.weight = new Parameter([outFeatures, inFeatures]);
     if (bias) this.bias = new Parameter([outFeatures]);
+  }
+
+  /** Transforms stand outside of all else: what observes or rounds an input gets the transformed one. */
+  override runForward([x]: readonly Argument[]): Output {
+    const output = super.runForward([throughTransforms(this, "input", x as Node)]);
+    return throughTransforms(this, "output", output as Node);
   }
 
   forward(x: Node): Node {

@@ -14,6 +14,8 @@ export interface ParameterSource {
   readonly shape: readonly number[];
   /** @param buffers - may give the memory */
   read(buffers?: Buffers): Promise<Tensor>;
+  /** Whether what is read is not what the checkpoint holds under the name. */
+  readonly isDerived?: boolean;
 }
 
 /** A weight of a module: a shape, and a place on disk until its values are needed. Graphs compute with it in F32. */
@@ -38,6 +40,24 @@ export class Parameter implements TraceableParameter {
     if (values !== stored) buffers?.give(stored);
     return values;
   }
+}
+
+/** New values of a parameter, from the old ones. */
+export type Rewrite = (value: Tensor<"F32">) => Tensor<"F32"> | Promise<Tensor<"F32">>;
+
+/** Lets other values stand for a parameter: they are computed whenever it is read, and nothing is kept. */
+export function rewriteParameter(parameter: Parameter, rewrite: Rewrite): void {
+  const before = snapshot(parameter);
+  const { source } = before;
+  if (!source) return;
+  parameter.source = { ...source, isDerived: true, read: async () => rewrite(await before.load()) };
+}
+
+/** A parameter that stays what this one is now. */
+export function snapshot(parameter: Parameter): Parameter {
+  const copy = new Parameter(parameter.shape);
+  copy.source = parameter.source;
+  return copy;
 }
 
 /** Values that follow from the configuration and are in no checkpoint, such as rotary frequencies. */

@@ -14,4 +14,5 @@ export const affine = defineOp<[x: Operand, weight: Operand, bias: Operand]>({
     return { dtype: x.dtype, shape: [...x.shape.slice(0, -1), columns] };
   },
   lower: ([x, weight, bias]) => onnx("Add", [onnx("MatMul", [x, weight]), bias]),
+  basis: { kind: "multiplies", reads: 0, bias: 2 },
 });

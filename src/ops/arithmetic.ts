@@ -1,4 +1,5 @@
 import type { Operand } from "../fx/traceable.ts";
+import { carriesBasis, carriesThroughFactors } from "./basis.ts";
 import { keepsFactors } from "./column-factors.ts";
 import { scalar } from "./constants.ts";
 import { float, onnx } from "./onnx.ts";
@@ -12,6 +13,7 @@ export const add = defineOp<Binary>({
   name: "add",
   infer: ([a, b]) => broadcast("add", a, b),
   lower: (inputs) => onnx("Add", inputs),
+  basis: carriesBasis(0, 1),
 });
 
 /** Elementwise a · b, with broadcasting. */
@@ -20,6 +22,7 @@ export const mul = defineOp<Binary>({
   infer: ([a, b]) => broadcast("mul", a, b),
   lower: (inputs) => onnx("Mul", inputs),
   columns: keepsFactors,
+  basis: carriesThroughFactors,
 });
 
 /** x · factor, elementwise. */
@@ -28,6 +31,7 @@ export const scale = defineOp<[x: Operand], { factor: number }>({
   infer: ([x]) => x,
   lower: ([x], { factor }) => onnx("Mul", [x, scalar("F32", factor)]),
   columns: keepsFactors,
+  basis: carriesBasis(0),
 });
 
 /** x · sigmoid(x), also called Swish (arXiv:1710.05941). */

@@ -54,7 +54,8 @@ export const causalMask = defineOp<[attentionMask: Operand], { window: number | 
 /** Heads of an attention, and what is done to its scores. */
 type AttentionAttributes = { heads: number; kvHeads: number; scale: number; softCap?: number };
 
-const ATTENTION_COLUMNS: ColumnRules = {
+/** How attention treats factors on columns. */
+const valueColumns: ColumnRules = {
   /** A query's result is a mean of values: it keeps the factors of the value head that its own head reads. */
   factors(operand, attrs, [q]) {
     if (operand !== 2) return undefined;
@@ -81,7 +82,8 @@ export const attention = defineOp<[q: Operand, k: Operand, v: Operand, mask: Ope
     const bias = onnx("Mul", [onnx("Sub", [onnx("Cast", [mask], { to: ONNX_TYPE.F32 }), ONE]), scalar("F32", UNSEEN)]);
     return onnx("Mul", [groupQueryAttention([q, k, v], attrs, bias), seesAnyKey(bias)]);
   },
-  columns: ATTENTION_COLUMNS,
+  columns: valueColumns,
+  basis: { kind: "attends" },
 });
 
 /** {@link attention} over all keys up to the query's own: what a mask without padding and window shows. */
@@ -92,7 +94,8 @@ export const causalAttention = defineOp<[q: Operand, k: Operand, v: Operand], At
     if (!isGrouped(type, attrs)) return onnx("Attention", [q, k, v], { ...plainAttributes(attrs), is_causal: 1 });
     return groupQueryAttention([q, k, v], attrs);
   },
-  columns: ATTENTION_COLUMNS,
+  columns: valueColumns,
+  basis: { kind: "attends" },
 });
 
 function inferAttention(

@@ -14,6 +14,7 @@ export const splitHeads = defineOp<[x: Operand], { heads: number }>({
   },
   lower: ([x], { heads }, [{ shape }]) => onnx("Reshape", [x, int64(0, 0, heads, (shape[2] as number) / heads)]),
   columns: keepsFactors,
+  basis: { kind: "selects" },
 });
 
 /** Puts heads side by side again: [batch, seq, heads, size] becomes [batch, seq, heads · size]. */
@@ -27,6 +28,7 @@ export const mergeHeads = defineOp<[x: Operand]>({
   },
   lower: ([x], _, [{ shape }]) => onnx("Reshape", [x, int64(0, 0, (shape[2] as number) * (shape[3] as number))]),
   columns: keepsFactors,
+  basis: { kind: "selects" },
 });
 
 /** The columns from `begin` up to but without `end`, of the last dimension: what a fused projection holds side by side. */
@@ -46,4 +48,5 @@ export const columns = defineOp<[x: Operand], { begin: number; end: number }>({
       return { effect: "kept", source: (column) => width * Math.floor(column / taken) + begin + (column % taken) };
     },
   },
+  basis: { kind: "selects" },
 });

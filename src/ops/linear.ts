@@ -11,6 +11,7 @@ export const linear = defineOp<[x: Operand, weight: Operand]>({
   infer: ([x, weight]) => inferLinear("linear", x, weight),
   lower: ([x, weight]) => multiply(x, weight),
   columns: linearRules([1]),
+  basis: { kind: "multiplies", reads: 1 },
 });
 
 /** x Wᵀ + b for a weight of shape [out, in] and a bias of shape [out]. */
@@ -22,6 +23,7 @@ export const linearBias = defineOp<[x: Operand, weight: Operand, bias: Operand]>
   },
   lower: ([x, weight, bias]) => onnx("Add", [multiply(x, weight), bias]),
   columns: linearRules([1, 2]),
+  basis: { kind: "multiplies", reads: 1, bias: 2 },
 });
 
 /** Rows of a table [entries, width] by their I64 index. */
@@ -33,6 +35,7 @@ export const embedding = defineOp<[ids: Operand, table: Operand]>({
     return { dtype: table.dtype, shape: [...ids.shape, table.shape[1]] };
   },
   lower: ([ids, table]) => onnx("Gather", [table, ids], { axis: 0 }),
+  basis: { kind: "looksUp" },
 });
 
 function multiply(x: OnnxValue, weight: OnnxValue): OnnxExpression {

@@ -12,6 +12,7 @@ export const rmsNorm = defineOp<[x: Operand, weight: Operand], { eps: number }>(
   infer: ([x, weight]) => inferNorm("rms_norm", x, weight),
   lower: (inputs, { eps }) => onnx("RMSNormalization", inputs, { axis: -1, epsilon: float(eps) }),
   columns: scaledBy([1]),
+  basis: { kind: "norms", offset: 0, centres: false },
 });
 
 /** {@link rmsNorm} by 1 + weight: Gemma stores how far a weight is from one. */
@@ -21,6 +22,7 @@ export const offsetRmsNorm = defineOp<[x: Operand, weight: Operand], { eps: numb
   lower: ([x, weight], { eps }) =>
     onnx("RMSNormalization", [x, onnx("Add", [weight, scalar("F32", 1)])], { axis: -1, epsilon: float(eps) }),
   columns: scaledBy([1], 1),
+  basis: { kind: "norms", offset: 1, centres: false },
 });
 
 /** Brings each row of `x` to mean 0 and variance 1, then scales by `weight` and adds `bias` (arXiv:1607.06450). */
@@ -32,6 +34,7 @@ export const layerNorm = defineOp<[x: Operand, weight: Operand, bias: Operand], 
   },
   lower: (inputs, { eps }) => onnx("LayerNormalization", inputs, { axis: -1, epsilon: float(eps) }),
   columns: scaledBy([1, 2]),
+  basis: { kind: "norms", offset: 0, bias: 2, centres: true },
 });
 
 function inferNorm(op: string, x: TensorType, weight: TensorType): TensorType {

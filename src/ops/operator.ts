@@ -3,6 +3,7 @@ import type { Attributes, FunctionTarget, Node } from "../fx/node.ts";
 import { recorderOf } from "../fx/recorder.ts";
 import type { Operand } from "../fx/traceable.ts";
 import { isTuple, type TensorType, type ValueType } from "../fx/types.ts";
+import type { BasisRule } from "./basis.ts";
 import type { ColumnRules } from "./column-factors.ts";
 import type { OnnxExpression, OnnxValue } from "./onnx.ts";
 
@@ -16,6 +17,8 @@ export interface Operator extends FunctionTarget {
   ): OnnxExpression | readonly OnnxExpression[];
   /** How it treats factors on columns: what smoothing may rely on. */
   readonly columns?: ColumnRules;
+  /** How it treats a rotation of columns. */
+  readonly basis?: BasisRule;
 }
 
 /** An operator that a forward calls: operands first, then its attributes. */
@@ -33,6 +36,7 @@ interface Definition<Operands extends readonly Operand[], Attrs extends Attribut
     types: { readonly [K in keyof Operands]: TensorType },
   ) => OnnxExpression | readonly OnnxExpression[];
   readonly columns?: ColumnRules;
+  readonly basis?: BasisRule;
 }
 
 /** Makes an operator that a forward can call. To add an operation is to add one such object. */
@@ -40,10 +44,11 @@ export function defineOp<
   const Operands extends readonly Operand[],
   const Attrs extends Attributes = Readonly<Record<string, never>>,
 >(definition: Definition<Operands, Attrs>): OperatorCall<Operands, Attrs> {
-  const { name, columns } = definition;
+  const { name, columns, basis } = definition;
   const operator: Operator = {
     name,
     columns,
+    basis,
     infer(inputs, attrs) {
       const tuple = inputs.findIndex(isTuple);
       if (tuple >= 0) throw new ShapeError(`${name}: input ${tuple} is a tuple, expected one tensor. Unpack it first.`);

@@ -1,5 +1,6 @@
 import type { Operand } from "../fx/traceable.ts";
 import { f32, i64 } from "../fx/types.ts";
+import { carriesBasis } from "./basis.ts";
 import { keepsFirstFactors, readsNoValues } from "./column-factors.ts";
 import { int64, scalar } from "./constants.ts";
 import { type OnnxExpression, type OnnxInput, onnx } from "./onnx.ts";
@@ -44,6 +45,7 @@ export const gatherRouted = defineOp<[x: Operand, routed: Operand]>({
   infer: ([x, routed]) => f32(routed.shape[1], x.shape.at(-1) as number),
   lower: ([x, routed]) => onnx("Gather", [rows(x), tokensOf(routed)], { axis: 0 }),
   columns: keepsFirstFactors,
+  basis: carriesBasis(0),
 });
 
 /** Adds to the rows of `sum` [batch, seq, width] what one expert made of them, [n, width], times its weight for each. */
@@ -61,6 +63,7 @@ export const addRouted = defineOp<[sum: Operand, made: Operand, weights: Operand
     const added = onnx("ScatterND", [rows(sum), tokens, onnx("Mul", [made, weight])], { reduction: "add" });
     return onnx("Reshape", [added, onnx("Shape", [sum])]);
   },
+  basis: carriesBasis(0, 1),
 });
 
 /** Zeros of the shape and dtype of x. */
@@ -69,6 +72,7 @@ export const zerosLike = defineOp<[x: Operand]>({
   infer: ([x]) => x,
   lower: ([x]) => onnx("Expand", [scalar("F32", 0), onnx("Shape", [x])]),
   columns: readsNoValues,
+  basis: { kind: "zeros" },
 });
 
 /** [batch, seq, width] as [batch · seq, width]. */

@@ -23,6 +23,16 @@ function create(recipe: RecipeSource): unknown {
 const gptq = (fields: string) => create(`GPTQModifier:\n  scheme: W4A16\n${fields.replace(/^/gm, "  ")}`);
 
 describe("fields become options", () => {
+  test("rotations in any case, and what leaves them as they are", () => {
+    const spinQuant =
+      "SpinQuantModifier: {rotations: [r1, R2], transform_type: random-hadamard, transform_block_size: 32}";
+    const quip = "QuIPModifier: {rotations: [V], targets: Linear, precision: torch.float64, randomize: false}";
+    expect(create(`${spinQuant}\n${quip}`)).toEqual([
+      { SpinQuantModifier: { rotations: ["R1", "R2"], transformType: "random-hadamard", transformBlockSize: 32 } },
+      { QuIPModifier: { rotations: ["v"], targets: ["Linear"] } },
+    ]);
+  });
+
   test("names change to our spelling, values stay, and what is not given is left out", () => {
     const text = `
 quant_stage:

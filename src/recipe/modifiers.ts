@@ -10,12 +10,14 @@ import { SparseGPTModifier } from "../modifiers/pruning/sparsegpt.ts";
 import { WandaPruningModifier } from "../modifiers/pruning/wanda.ts";
 import { QuantizationModifier } from "../modifiers/quantization.ts";
 import type { QuantizationOptions } from "../modifiers/quantization-options.ts";
+import { QuIPModifier } from "../modifiers/quip.ts";
 import { SmoothQuantModifier } from "../modifiers/smoothquant.ts";
+import { SpinQuantModifier } from "../modifiers/spinquant.ts";
 import type { ObserverRegistry } from "../observers/registry.ts";
 import { describeIssue, show } from "./issues.ts";
 import { type ModifierEntry, type ParseOptions, parseRecipe, type RecipeDocument } from "./parse.ts";
 import { constantPruningSchema, magnitudePruningSchema, sparseGptSchema, wandaSchema } from "./pruning-schema.ts";
-import { awqSchema, gptqSchema, quantizationSchema, smoothQuantSchema } from "./schema.ts";
+import { awqSchema, gptqSchema, quantizationSchema, quipSchema, smoothQuantSchema, spinQuantSchema } from "./schema.ts";
 import { readRecipeText } from "./source.ts";
 
 /** A recipe's file or text, a parsed one, or modifiers that are made already. */
@@ -44,7 +46,9 @@ export const modifierTypes: ModifierRegistry = {
     quantizationSchema,
     (options, observers) => new QuantizationModifier(options, observers),
   ),
+  QuIPModifier: defineModifier(quipSchema, (options) => new QuIPModifier(options)),
   SmoothQuantModifier: defineModifier(smoothQuantSchema, (options) => new SmoothQuantModifier(options)),
+  SpinQuantModifier: defineModifier(spinQuantSchema, (options) => new SpinQuantModifier(options)),
   SparseGPTModifier: defineModifier(sparseGptSchema, (options) => new SparseGPTModifier(options)),
   WandaPruningModifier: defineModifier(wandaSchema, (options) => new WandaPruningModifier(options)),
   MagnitudePruningModifier: defineModifier(magnitudePruningSchema, (options) => new MagnitudePruningModifier(options)),

@@ -86,6 +86,44 @@ export const gptqSchema = closed({
   .refine(spellsObserversOnce, bothObservers)
   .transform(mergeObservers);
 
+/** Fields of modifiers that rotate. */
+const rotationFields = {
+  transform_type: optional(
+    z.enum(["hadamard", "random-hadamard"], {
+      error: ({ input }) => `found ${show(input)}, expected hadamard or random-hadamard, which keep lengths`,
+    }),
+  ),
+  transform_block_size: optional(z.int().positive()),
+  randomize: unsupported("Places of one width share a matrix.", false),
+  learnable: unsupported("Nothing is trained.", false),
+  precision: unsupported("Weights are rotated in double precision.", "torch.float64", "float64"),
+  transform_config: unsupported("Say what is rotated by the other fields."),
+};
+
+/** Names in any case, as in the reference. */
+function rotations<const Names extends readonly string[]>(known: Names, error: string) {
+  const spelled = z.string().transform((name) => known.find((one) => one.toLowerCase() === name.toLowerCase()));
+  return optional(z.array(spelled.pipe(z.enum(known, error))).min(1));
+}
+
+/** Fields of `SpinQuantModifier`. */
+export const spinQuantSchema = closed({
+  ...modifierFields,
+  ...rotationFields,
+  rotations: rotations(["R1", "R2"], "not supported, expected R1 or R2: R3 and R4 would stay at run time"),
+  mappings: unsupported("What is rotated follows from the model."),
+  norm_mappings: unsupported("Which norms move follows from the model."),
+});
+
+/** Fields of `QuIPModifier`. */
+export const quipSchema = closed({
+  ...modifierFields,
+  ...rotationFields,
+  rotations: rotations(["v", "u"], "no such rotation, expected v or u"),
+  targets: optional(names),
+  ignore: optional(names),
+});
+
 /** `[[balanced…], smoothed]`. */
 const smoothQuantMapping = z.tuple([names, z.string()], {
   error: ({ input }) => `found ${show(input)}, expected a list of linears and the norm that they read`,

@@ -1,0 +1,93 @@
+import { RecipeError } from "../errors.ts";
+import { CausalLM } from "../models/causal-lm.ts";
+import type { Module } from "../nn/module.ts";
+import type { Parameter, Rewrite } from "../nn/parameter.ts";
+import type { EquivalentChange, Modifier } from "./modifier.ts";
+import { fuseNorm } from "./rotation/fuse-norm.ts";
+import { MeanKeepingRotation, type Rotation } from "./rotation/hadamard.ts";
+import { MersenneTwister } from "./rotation/mersenne-twister.ts";
+import { blockSize, type RotationOptions, rotationFactory } from "./rotation/options.ts";
+import { findResidualStream, type ResidualStream } from "./rotation/residual-stream.ts";
+import { rotateAxis } from "./rotation/rotate-axis.ts";
+import { findValueHeads, type ValueHeads } from "./rotation/value-heads.ts";
+
+/** Options of {@link SpinQuantModifier}. */
+export interface SpinQuantOptions extends RotationOptions {
+  /** R1: what is passed from layer to layer. R2: the values of each attention, head by head. Both by default. */
+  readonly rotations?: readonly ("R1" | "R2")[];
+}
+
+/**
+ * SpinQuant (arXiv:2405.16406) with rotations that are moved into the weights: outliers of single columns are spread over all,
+ * which round with less error. With orthogonal R, every weight that adds to the residual stream becomes Rᵀ W and every one
+ * that reads it W diag(g) R, where g is the scale of the norm before it.
+ *
+ * What must be rotated is found in a trace of the model. Unlike the reference, embeddings are not centred: a norm that
+ * subtracts no mean would notice. Where norms subtract it, R1 is a matrix that keeps means.
+ */
+export class SpinQuantModifier implements Modifier {
+  readonly name = "SpinQuantModifier";
+  readonly requiresCalibrationData = false;
+
+  constructor(readonly options: SpinQuantOptions = {}) {}
+
+  /** @throws RecipeError naming a module that a rotation cannot be moved through */
+  initialize(model: Module): void {
+    if (this.#rotates("R1") && model instanceof CausalLM) model.untie();
+    for (const _ of this.rewrite(model));
+  }
+
+  *rewrite(model: Module): Generator<EquivalentChange> {
+    if (this.#rotates("R1")) yield { name: "R1", parameters: this.#named("R1", () => this.#rotateStream(model)) };
+    if (this.#rotates("R2")) yield { name: "R2", parameters: this.#named("R2", () => this.#rotateHeads(model)) };
+  }
+
+  async compress(): Promise<void> {}
+
+  #rotateStream(model: Module): Map<Parameter, Rewrite> {
+    const stream = findResidualStream(model);
+    const rotation = this.#streamRotation(stream);
+    const rewrites = new Map(stream.norms.flatMap((norm) => [...fuseNorm(norm)]));
+    for (const [parameter, axis] of stream.axes) {
+      const fuse = rewrites.get(parameter);
+      rewrites.set(parameter, async (value) => rotateAxis(fuse ? await fuse(value) : value, axis, rotation));
+    }
+    for (const { bias } of stream.norms) {
+      const fuse = bias && rewrites.get(bias);
+      if (fuse) rewrites.set(bias, async (value) => rotateAxis(await fuse(value), 0, rotation));
+    }
+    return rewrites;
+  }
+
+  #streamRotation({ width, norms }: ResidualStream): Rotation {
+    const size = blockSize("the residual stream", width, this.options);
+    if (norms.some(({ centres }) => centres)) return new MeanKeepingRotation(size, new MersenneTwister().signs(size));
+    return rotationFactory(this.options.transformType).create(size);
+  }
+
+  #rotateHeads(model: Module): Map<Parameter, Rewrite> {
+    const factory = rotationFactory(this.options.transformType);
+    const rotate = ({ size, axes }: ValueHeads): [Parameter, Rewrite][] =>
+      axes.map(({ parameter, axis, places }) => [
+        parameter,
+        (value) => rotateAxis(value, axis, factory.create(size), places),
+      ]);
+    const heads = findValueHeads(model);
+    for (const { size } of heads) factory.create(size);
+    return new Map(heads.flatMap(rotate));
+  }
+
+  #rotates(rotation: "R1" | "R2"): boolean {
+    return (this.options.rotations ?? ["R1", "R2"]).includes(rotation);
+  }
+
+  /** Tells which rotation of which modifier an error is about. */
+  #named<Result>(rotation: string, find: () => Result): Result {
+    try {
+      return find();
+    } catch (cause) {
+      if (!(cause instanceof RecipeError)) throw cause;
+      throw new RecipeError(`${this.name}: ${rotation}: ${cause.message}`, { cause });
+    }
+  }
+}
