@@ -33,6 +33,7 @@ import type { Batch } from "./sequential/intermediates.ts";
 import { packBatches } from "./sequential/pack-batches.ts";
 import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
 import { selfCheck } from "./sequential/self-check.ts";
+import type { Subgraph } from "./sequential/subgraph.ts";
 import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
 import { version } from "./version.ts";
@@ -135,12 +136,7 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
   const kernels = await KernelPool.create(await createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
-    const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights
-    bindCheckpoint(model, checkpoint);
-    if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
-    const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
-    for (const modifier of modifiers) modifier.initialize(model, { warn });
-    const data = await calibrationData(modifiers, checkpoint, options);
+    const { model, modifiers, data } = await prepare(checkpoint, options);
     const output = await openOutput(model, checkpoint, modifiers, data, options);
     try {
       const batches = data && packBatches(data.batches);
@@ -160,11 +156,44 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
   }
 }
 
+/** What is known of a run before it begins. */
+export interface Preparation {
+  /** Bound to the checkpoint; names and shapes, no weights. */
+  readonly model: CausalLM;
+  /** Initialised. */
+  readonly modifiers: readonly Modifier[];
+  /** Undefined if no modifier needs any. */
+  readonly data?: CalibrationData;
+}
+
+/** Resolves and checks all that a run works with. */
+export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptions, "output">): Promise<Preparation> {
+  const warn = (message: string) => options.onProgress?.({ type: "warning", message });
+  const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
+  bindCheckpoint(model, checkpoint);
+  if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
+  const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
+  for (const modifier of modifiers) modifier.initialize(model, { warn });
+  return { model, modifiers, data: await calibrationData(modifiers, checkpoint, options) };
+}
+
+/** The subgraphs that a run with these options goes through. */
+export function traceForRun(
+  model: CausalLM,
+  modifiers: readonly Modifier[],
+  sample: Batch,
+  options: Omit<OneshotOptions, "output">,
+): Subgraph[] {
+  const targets = options.onePass ? ["Linear"] : getSequentialTargets(modifiers, model, options);
+  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
+  return traceSubgraphs(model, sample, targets, options.tracingIgnore, partition);
+}
+
 /** Batches for the modifiers that need any; undefined if none does. */
 async function calibrationData(
   modifiers: readonly Modifier[],
   checkpoint: Checkpoint,
-  { dataset, ...options }: OneshotOptions,
+  { dataset, ...options }: Omit<OneshotOptions, "output">,
 ): Promise<CalibrationData | undefined> {
   const needsData = modifiers.find(({ requiresCalibrationData }) => requiresCalibrationData);
   if (!needsData) return undefined;
@@ -208,13 +237,11 @@ async function compress(
   { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels"> & { readonly finished: FinishedParts },
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
-  const { precision = "auto", propagateError, device = "cpu", threads, tracingIgnore, onProgress } = options;
+  const { precision = "auto", propagateError, device = "cpu", threads, onProgress } = options;
   const stage = { ...parts, savedDType: ({ weight }: Linear) => savedDType(weight, precision), control: options };
   tellFinished(finished, parts.modifiers.length, options);
   if (!batches) return compressWithoutData(model, stage, finished.count);
-  const targets = options.onePass ? ["Linear"] : getSequentialTargets(parts.modifiers, model, options);
-  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
-  const subgraphs = traceSubgraphs(model, batches[0], targets, tracingIgnore, partition);
+  const subgraphs = traceForRun(model, parts.modifiers, batches[0], options);
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
   const dispatched = await dispatchForSequential(model, { device, threads, onWarning });
   const isChecked = finished.count > 0; // by the run that this one goes on with
@@ -223,7 +250,7 @@ async function compress(
 }
 
 /** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */
-function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
+export function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
   const all = modifiers.flatMap(({ quantization }) => quantization ?? []);
   return {
     schemes: new Map(all.flatMap(({ schemes }) => [...schemes])),

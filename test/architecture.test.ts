@@ -26,6 +26,7 @@ const ROOMS = [
   "recipe",
   "evaluate",
   "oneshot.ts",
+  "estimate",
   "index.ts",
   "cli",
 ];

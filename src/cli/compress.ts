@@ -1,7 +1,9 @@
 import { type Command, Option } from "commander";
+import { estimate } from "../estimate/estimate.ts";
 import { inspectCheckpoint } from "../formats/inspect.ts";
 import { oneshot } from "../oneshot.ts";
 import { parseVariables } from "../recipe/variables.ts";
+import { formatEstimate } from "./estimate.ts";
 import { addRunOptions, byteCount, integer, interruptible, positiveInteger } from "./options.ts";
 import { ProgressPrinter } from "./progress.ts";
 import { formatBytes, formatSeconds } from "./text.ts";
@@ -39,18 +41,20 @@ export function registerCompress(program: Command): void {
       new Option("--precision <dtype>", "dtype to save in").choices(["auto", "F32", "F16", "BF16"]).default("auto"),
     )
     .option("--max-shard-size <size>", "largest file of weights, such as 5GB (default: 20GB)", byteCount)
-    .option("--json", "print each event as a line of JSON");
-  addRunOptions(command).action(async (model: string, { shuffle, set, json, ...options }) => {
+    .option("--dry-run", "predict time, peak memory and output size from the trace; reads no weights, writes nothing")
+    .option("--json", "print each event, or what is predicted, as a line of JSON");
+  addRunOptions(command).action(async (model: string, { shuffle, set, json, dryRun, ...options }) => {
     const start = performance.now();
     const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
     const control = { onProgress: progress.onProgress, signal: interruptible() };
-    await oneshot({
-      ...options,
-      model,
-      shuffleCalibrationSamples: shuffle,
-      recipeArgs: set && parseVariables(set),
-      ...control,
-    });
+    const recipeArgs = set && parseVariables(set);
+    const run = { ...options, model, shuffleCalibrationSamples: shuffle, recipeArgs, ...control };
+    if (dryRun) {
+      const expected = await estimate({ ...run, onProgress: json ? undefined : control.onProgress });
+      process.stdout.write(`${json ? JSON.stringify(expected) : formatEstimate(expected)}\n`);
+      return;
+    }
+    await oneshot(run);
     progress.finish();
     const { bytes, ratio } = await inspectCheckpoint(options.output);
     const summary = `${formatBytes(bytes)}, ${ratio.toFixed(2)} times smaller than at 16 bits`;

@@ -1,6 +1,6 @@
 import type { Operand } from "../fx/traceable.ts";
 import { bool, i64 } from "../fx/types.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { int64, ONNX_TYPE, scalar } from "./constants.ts";
 import { float, type OnnxExpression, type OnnxInput, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -66,6 +66,11 @@ export const attention = defineOp<
     if (mask.dtype !== "BOOL") throw mismatch("attention", mask, "a mask in BOOL");
     return q;
   },
+  /** Two products over the keys up to each query; the scores of all keys lie in memory. */
+  cost: ([q], { heads }) => ({
+    multiplyAdds: elementCount(q) * q[1],
+    scratchBytes: 4 * q[0] * heads * q[1] * q[1],
+  }),
   lower([q, k, v, mask], { heads, kvHeads, scale, softCap = 0 }, [type]) {
     const scores = { scale: float(scale), softcap: float(softCap) };
     if (headSize("attention", type, heads) % 8 !== 0)

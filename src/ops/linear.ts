@@ -1,5 +1,6 @@
 import type { Operand } from "../fx/traceable.ts";
 import { formatType, type TensorType } from "../fx/types.ts";
+import { elementCount } from "../tensor/tensor.ts";
 import { type OnnxExpression, type OnnxValue, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { mismatch } from "./shapes.ts";
@@ -9,6 +10,7 @@ export const linear = defineOp<[x: Operand, weight: Operand]>({
   name: "linear",
   infer: ([x, weight]) => inferLinear("linear", x, weight),
   lower: ([x, weight]) => multiply(x, weight),
+  cost: ([x, weight]) => ({ multiplyAdds: elementCount(x) * weight[0] }),
 });
 
 /** x Wᵀ + b for a weight of shape [out, in] and a bias of shape [out]. */
@@ -19,6 +21,7 @@ export const linearBias = defineOp<[x: Operand, weight: Operand, bias: Operand]>
     return inferLinear("linear_bias", x, weight);
   },
   lower: ([x, weight, bias]) => onnx("Add", [multiply(x, weight), bias]),
+  cost: ([x, weight]) => ({ multiplyAdds: elementCount(x) * weight[0] }),
 });
 
 /** Rows of a table [entries, width] by their I64 index. */
