@@ -42,5 +42,6 @@ async function probe(runtime: Runtime, module: Module<void>, shape: readonly num
   const executable = await Executable.compile(new Tracer().trace(module, { x: f32("rows", shape[1]) }), runtime);
   const x = Tensor.zeros("F32", shape);
   const weight = Tensor.zeros("F32", [shape[1], shape[1]]);
-  return fastest(() => executable.run({ x }, { get: async () => weight }));
+  const parameters = { get: async () => weight, rows: async () => weight };
+  return fastest(() => executable.run({ x }, parameters));
 }

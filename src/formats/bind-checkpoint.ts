@@ -82,7 +82,10 @@ class StoredTensors {
   source(name: string): ParameterSource | undefined {
     const { tensors } = this.checkpoint;
     const info = tensors.get(name);
-    if (info) return { name, dtype: info.dtype, shape: info.shape, read: () => this.checkpoint.read(name) };
+    if (info) {
+      const readRows = (rows: readonly number[]) => this.checkpoint.readRows(name, rows);
+      return { name, dtype: info.dtype, shape: info.shape, read: () => this.checkpoint.read(name), readRows };
+    }
     const shape = this.parameters.get(name)?.shape;
     if (!this.sparsity || !shape || !name.endsWith(".weight")) return undefined;
     const compressed = tensors.get(sparseTensorNames(this.sparsity, moduleOf(name)).compressed);

@@ -12,6 +12,8 @@ export interface ParameterSource {
   readonly dtype: DType;
   readonly shape: readonly number[];
   read(): Promise<Tensor>;
+  /** Reads rows of a matrix, where that is possible without reading all: [rows, columns]. */
+  readRows?(rows: readonly number[]): Promise<Tensor>;
 }
 
 /** A weight of a module: a shape, and a place on disk until its values are needed. Graphs compute with it in F32. */
@@ -32,6 +34,11 @@ export class Parameter implements TraceableParameter {
       );
     }
     return toFloat32(await this.source.read());
+  }
+
+  /** Reads rows of a matrix, converted to F32; undefined where the source can only be read as a whole. */
+  async loadRows(rows: readonly number[]): Promise<Tensor<"F32"> | undefined> {
+    return this.source?.readRows && toFloat32(await this.source.readRows(rows));
   }
 }
 
