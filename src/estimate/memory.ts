@@ -2,8 +2,10 @@ import type { Step } from "./steps.ts";
 
 /** The most bytes that a run has in memory, by what they are for. */
 export interface Memory {
-  /** The process with its libraries, and what garbage collection leaves for later. */
+  /** The process with its libraries. */
   readonly fixed: number;
+  /** What garbage collection leaves for later. */
+  readonly garbage: number;
   /** The subgraph that needs most: weights, what taps hold, and what is computed with them. */
   readonly subgraph: number;
   /** Values that go from subgraph to subgraph, up to the budget. */
@@ -25,6 +27,7 @@ export function predictMemory(
 ): Memory {
   const candidates = steps.map((step) => ({
     fixed,
+    garbage: garbageBytes(step),
     subgraph: subgraphBytes(step),
     intermediates: Math.min(memoryBudget, step.intermediateBytes),
   }));
@@ -32,8 +35,19 @@ export function predictMemory(
 }
 
 /** All bytes together. */
-export function totalOf({ fixed, subgraph, intermediates }: Memory): number {
-  return fixed + subgraph + intermediates;
+export function totalOf({ fixed, garbage, subgraph, intermediates }: Memory): number {
+  return fixed + garbage + subgraph + intermediates;
+}
+
+/** What V8 lets pass before it collects buffers, and the most that a step's own garbage has been seen to add to that. */
+const [ALLOWANCE, MOST_GARBAGE] = [64 * 2 ** 20, 256 * 2 ** 20];
+/** How often buffers of a step are made anew before those of earlier ones are collected, as measured. */
+const CHURN = 2.5;
+
+/** Buffers that nobody holds any more and that are not collected yet. */
+function garbageBytes({ parameters, storedBytes, moments }: Step): number {
+  const made = moments.reduce((sum, moment) => sum + roundingBytes(moment), 4 * parameters + storedBytes);
+  return ALLOWANCE + Math.min(MOST_GARBAGE, CHURN * made);
 }
 
 /**
