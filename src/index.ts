@@ -17,6 +17,7 @@ export {
   ShapeError,
   TraceError,
 } from "./errors.ts";
+export { type Estimate, type EstimateOptions, estimate } from "./estimate/estimate.ts";
 export { type EvaluationSettings, evaluate } from "./evaluate/evaluate.ts";
 export { type EvaluateOptions, evaluatePerplexity, type Perplexity } from "./evaluate/perplexity.ts";
 export { bindCheckpoint } from "./formats/bind-checkpoint.ts";

@@ -31,12 +31,13 @@ import type { ModelQuantization } from "./schemes/quantized-values.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
 import { type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
 import { type RunControl, tellFinished } from "./sequential/events.ts";
-import type { Batch } from "./sequential/intermediates.ts";
+import { type Batch, defaultMemoryBudget, type IntermediatesOptions } from "./sequential/intermediates.ts";
 import { packBatches } from "./sequential/pack-batches.ts";
 import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
 import { profileReads, profileRun } from "./sequential/profile-run.ts";
 import { rewriteModel } from "./sequential/rewrite-model.ts";
 import { selfCheck } from "./sequential/self-check.ts";
+import type { Subgraph } from "./sequential/subgraph.ts";
 import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
 import { version } from "./version.ts";
@@ -46,6 +47,7 @@ export interface OneshotOptions
   extends RunControl,
     TargetArguments,
     CalibrationOptions,
+    IntermediatesOptions,
     Omit<DispatchOptions, "onWarning"> {
   /** A folder with config.json, safetensors and tokenizer files, or a Hub id. */
   readonly model: string;
@@ -103,6 +105,7 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
   onProgress: false,
   signal: false,
   profiler: false,
+  memoryBudget: false,
   device: true,
   precision: true,
   maxShardSize: true,
@@ -145,14 +148,7 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   const kernels = await KernelPool.create(createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
-    const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") }); // names and shapes, no weights
-    bindCheckpoint(model, checkpoint);
-    profileReads(model, profiler);
-    if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
-    const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
-    initializeModifiers(modifiers, model, { warn });
-    await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
-    const data = await timeStep(profiler, "tokenize", () => calibrationData(modifiers, checkpoint, options));
+    const { model, modifiers, data } = await prepare(checkpoint, options);
     const output = await openOutput(model, checkpoint, modifiers, data, options);
     try {
       const batches = data && packBatches(data.batches);
@@ -172,11 +168,47 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   }
 }
 
+/** What is known of a run before it begins. */
+export interface Preparation {
+  /** Bound to the checkpoint; names and shapes, no weights. */
+  readonly model: CausalLM;
+  /** Initialised. */
+  readonly modifiers: readonly Modifier[];
+  /** Undefined if no modifier needs any. */
+  readonly data?: CalibrationData;
+}
+
+/** Resolves and checks all that a run works with. */
+export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptions, "output">): Promise<Preparation> {
+  const warn = (message: string) => options.onProgress?.({ type: "warning", message });
+  const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
+  bindCheckpoint(model, checkpoint);
+  profileReads(model, options.profiler);
+  if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
+  const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
+  initializeModifiers(modifiers, model, { warn });
+  await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
+  const data = await timeStep(options.profiler, "tokenize", () => calibrationData(modifiers, checkpoint, options));
+  return { model, modifiers, data };
+}
+
+/** The subgraphs that a run with these options goes through. */
+export function traceForRun(
+  model: CausalLM,
+  modifiers: readonly Modifier[],
+  sample: Batch,
+  options: Omit<OneshotOptions, "output">,
+): Subgraph[] {
+  const targets = options.onePass ? ["Linear"] : getSequentialTargets(modifiers, model, options);
+  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
+  return traceSubgraphs(model, sample, targets, options.tracingIgnore, partition);
+}
+
 /** Batches for the modifiers that need any; undefined if none does. */
 async function calibrationData(
   modifiers: readonly Modifier[],
   checkpoint: Checkpoint,
-  { dataset, ...options }: OneshotOptions,
+  { dataset, ...options }: Omit<OneshotOptions, "output">,
 ): Promise<CalibrationData | undefined> {
   const needsData = modifiers.find(({ requiresCalibrationData }) => requiresCalibrationData);
   if (!needsData) return undefined;
@@ -221,25 +253,22 @@ async function compress(
   { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels"> & { readonly finished: FinishedParts },
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
-  const { precision = "auto", propagateError, device = "cpu", threads, tracingIgnore, profiler, onProgress } = options;
+  const { precision = "auto", propagateError, device = "cpu", threads, profiler, onProgress } = options;
   const stage = { ...parts, savedDType: (parameter: Parameter) => savedDType(parameter, precision), control: options };
   tellFinished(finished, parts.modifiers.length, options);
   if (!batches) return compressWithoutData(model, stage, finished.count);
-  const targets = options.onePass ? ["Linear"] : getSequentialTargets(parts.modifiers, model, options);
-  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
-  const subgraphs = await timeStep(profiler, "trace", () =>
-    traceSubgraphs(model, batches[0], targets, tracingIgnore, partition),
-  );
+  const subgraphs = await timeStep(profiler, "trace", () => traceForRun(model, parts.modifiers, batches[0], options));
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
   const dispatched = await dispatchForSequential(model, { device, threads, profiler, onWarning });
   const isChecked = finished.count > 0; // by the run that this one goes on with
   if (!isChecked && (options.selfCheck ?? true))
     await timeStep(profiler, "self-check", () => selfCheck(subgraphs, dispatched, batches[0]));
-  return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError, finished });
+  const { memoryBudget = defaultMemoryBudget() } = options;
+  return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError, finished, memoryBudget });
 }
 
 /** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */
-function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
+export function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
   const all = modifiers.flatMap(({ quantization }) => quantization ?? []);
   return {
     schemes: new Map(all.flatMap(({ schemes }) => [...schemes])),

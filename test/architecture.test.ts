@@ -27,6 +27,7 @@ const ROOMS = [
   "recipe",
   "evaluate",
   "oneshot.ts",
+  "estimate",
   "index.ts",
   "cli",
 ];

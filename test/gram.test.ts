@@ -24,7 +24,7 @@ test("a wide second moment, summed panel by panel in place, is symmetric and equ
   );
   const executable = await Executable.compile(graph, await Runtime.create({ threads: 1 }));
   for (let batch = 0; batch < BATCHES; batch++) {
-    await executable.run({ x, ...inputs }, { get: async () => x }, (name) => inputs[name]);
+    await executable.run({ x, ...inputs }, { get: async () => x, rows: async () => x }, (name) => inputs[name]);
   }
   const expected = Tensor.zeros("F32", [WIDTH, WIDTH]);
   for (let i = 0; i < WIDTH; i++) {

@@ -41,6 +41,21 @@ export class Checkpoint {
     return tensor;
   }
 
+  /** Reads rows of a matrix: [rows, columns]. @throws CheckpointError as {@link read} does, and for a row that is not there */
+  async readRows(name: string, rows: readonly number[]): Promise<Tensor> {
+    const { dtype, shape, begin, end } = this.info(name);
+    const missing = rows.find((row) => !(row >= 0 && row < shape[0]));
+    if (missing !== undefined) {
+      throw new CheckpointError(`${name}: row ${missing}, expected one of its ${shape[0]}. Check the tokens.`);
+    }
+    const rowBytes = (end - begin) / shape[0];
+    const table = new Buffers().take(dtype, [rows.length, ...shape.slice(1)]);
+    for (const [place, row] of rows.entries()) {
+      await this.readInto(table.bytes.subarray(place * rowBytes, (place + 1) * rowBytes), name, row * rowBytes);
+    }
+    return table;
+  }
+
   /** Fills `target` with a tensor's bytes, from its byte `offset`. */
   async readInto(target: Uint8Array, name: string, offset = 0): Promise<void> {
     const { file, begin } = this.info(name);

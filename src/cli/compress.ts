@@ -1,8 +1,10 @@
 import { type Command, Option } from "commander";
+import { estimate } from "../estimate/estimate.ts";
 import { inspectCheckpoint } from "../formats/inspect.ts";
 import { oneshot } from "../oneshot.ts";
 import { Profiler } from "../profile/profiler.ts";
 import { parseVariables } from "../recipe/variables.ts";
+import { formatEstimate } from "./estimate.ts";
 import { addRunOptions, byteCount, integer, interruptible, positiveInteger } from "./options.ts";
 import { formatSelfTimes } from "./profile.ts";
 import { ProgressPrinter } from "./progress.ts";
@@ -41,20 +43,27 @@ export function registerCompress(program: Command): void {
       new Option("--precision <dtype>", "dtype to save in").choices(["auto", "F32", "F16", "BF16"]).default("auto"),
     )
     .option("--max-shard-size <size>", "largest file of weights, such as 5GB (default: 20GB)", byteCount)
+    .option(
+      "--memory-budget <size>",
+      "intermediates kept in memory, such as 2GB; more go to a file (default: half of what is free)",
+      byteCount,
+    )
     .option("--profile <file>", "write a trace of where the time goes, for Perfetto or chrome://tracing")
-    .option("--json", "print each event as a line of JSON");
-  addRunOptions(command).action(async (model: string, { shuffle, set, json, profile, ...options }) => {
+    .option("--dry-run", "predict time, peak memory and output size from the trace; reads no weights, writes nothing")
+    .option("--json", "print each event, or what is predicted, as a line of JSON");
+  addRunOptions(command).action(async (model: string, { shuffle, set, json, profile, dryRun, ...options }) => {
     const start = performance.now();
     const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
     const profiler = profile && new Profiler();
     const control = { onProgress: progress.onProgress, signal: interruptible(), profiler };
-    await oneshot({
-      ...options,
-      model,
-      shuffleCalibrationSamples: shuffle,
-      recipeArgs: set && parseVariables(set),
-      ...control,
-    }).finally(() => profiler?.write(profile));
+    const recipeArgs = set && parseVariables(set);
+    const run = { ...options, model, shuffleCalibrationSamples: shuffle, recipeArgs, ...control };
+    if (dryRun) {
+      const expected = await estimate({ ...run, onProgress: json ? undefined : control.onProgress });
+      process.stdout.write(`${json ? JSON.stringify(expected) : formatEstimate(expected)}\n`);
+      return;
+    }
+    await oneshot(run).finally(() => profiler?.write(profile));
     progress.finish();
     if (profiler) process.stderr.write(`${formatSelfTimes(profiler.spans)}\n`);
     const { bytes, ratio } = await inspectCheckpoint(options.output);

@@ -6,6 +6,7 @@ import type { Module } from "../nn/module.ts";
 import type { Parameter, ParameterSource } from "../nn/parameter.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
+import type { Buffers } from "../tensor/buffers.ts";
 import { isFloatDType } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -84,8 +85,11 @@ class StoredTensors {
   source(name: string): ParameterSource | undefined {
     const { tensors } = this.checkpoint;
     const info = tensors.get(name);
-    if (info)
-      return { name, dtype: info.dtype, shape: info.shape, read: (buffers) => this.checkpoint.read(name, buffers) };
+    if (info) {
+      const readRows = (rows: readonly number[]) => this.checkpoint.readRows(name, rows);
+      const read = (buffers?: Buffers) => this.checkpoint.read(name, buffers);
+      return { name, dtype: info.dtype, shape: info.shape, read, readRows };
+    }
     const shape = this.parameters.get(name)?.shape;
     if (!this.sparsity || !shape || !name.endsWith(".weight")) return undefined;
     const compressed = tensors.get(sparseTensorNames(this.sparsity, moduleOf(name)).compressed);

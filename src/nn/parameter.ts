@@ -16,6 +16,8 @@ export interface ParameterSource {
   read(buffers?: Buffers): Promise<Tensor>;
   /** Whether what is read is not what the checkpoint holds under the name. */
   readonly isDerived?: boolean;
+  /** Reads rows of a matrix, where that is possible without reading all: [rows, columns]. */
+  readRows?(rows: readonly number[]): Promise<Tensor>;
 }
 
 /** A weight of a module: a shape, and a place on disk until its values are needed. Graphs compute with it in F32. */
@@ -40,6 +42,11 @@ export class Parameter implements TraceableParameter {
     if (values !== stored) buffers?.give(stored);
     return values;
   }
+
+  /** Reads rows of a matrix, converted to F32; undefined where the source can only be read as a whole. */
+  async loadRows(rows: readonly number[]): Promise<Tensor<"F32"> | undefined> {
+    return this.source?.readRows && toFloat32(await this.source.readRows(rows));
+  }
 }
 
 /** New values of a parameter, from the old ones. */
@@ -50,7 +57,12 @@ export function rewriteParameter(parameter: Parameter, rewrite: Rewrite): void {
   const before = snapshot(parameter);
   const { source } = before;
   if (!source) return;
-  parameter.source = { ...source, isDerived: true, read: async () => rewrite(await before.load()) };
+  parameter.source = {
+    ...source,
+    isDerived: true,
+    readRows: undefined,
+    read: async () => rewrite(await before.load()),
+  };
 }
 
 /** A parameter that stays what this one is now. */

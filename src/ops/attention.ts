@@ -1,10 +1,10 @@
 import type { Operand } from "../fx/traceable.ts";
 import { bool, i64, type TensorType } from "../fx/types.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { type ColumnRules, readsNoValues } from "./column-factors.ts";
 import { int64, ONNX_TYPE, scalar } from "./constants.ts";
 import { float, type OnnxExpression, type OnnxInput, onnx } from "./onnx.ts";
-import { defineOp } from "./operator.ts";
+import { type Cost, defineOp } from "./operator.ts";
 import { checkTokens, headSize, mismatch } from "./shapes.ts";
 
 /** 0, 1, … seq−1 for tokens of shape [batch, seq]: I64[1, seq], the same for every row, padded or not. */
@@ -77,6 +77,7 @@ export const attention = defineOp<[q: Operand, k: Operand, v: Operand, mask: Ope
     if (mask.dtype !== "BOOL") throw mismatch("attention", mask, "a mask in BOOL");
     return inferAttention("attention", [q, k, v], attrs);
   },
+  cost: attentionCost,
   lower([q, k, v, mask], attrs, [type]) {
     if (!isGrouped(type, attrs)) return onnx("Attention", [q, k, v, mask], plainAttributes(attrs));
     const bias = onnx("Mul", [onnx("Sub", [onnx("Cast", [mask], { to: ONNX_TYPE.F32 }), ONE]), scalar("F32", UNSEEN)]);
@@ -94,9 +95,15 @@ export const causalAttention = defineOp<[q: Operand, k: Operand, v: Operand], At
     if (!isGrouped(type, attrs)) return onnx("Attention", [q, k, v], { ...plainAttributes(attrs), is_causal: 1 });
     return groupQueryAttention([q, k, v], attrs);
   },
+  cost: attentionCost,
   columns: valueColumns,
   basis: { kind: "attends" },
 });
+
+/** Two products over the keys up to each query, a few queries at a time. */
+function attentionCost([q]: readonly (readonly number[])[]): Cost {
+  return { multiplyAdds: elementCount(q) * q[1] };
+}
 
 function inferAttention(
   op: string,

@@ -14,7 +14,8 @@ import { isOperator } from "./operator.ts";
 import { zerosLike } from "./routing.ts";
 
 const runtime = await Runtime.create({ threads: 1 });
-const noParameters = { get: () => Promise.reject(new Error("no parameters")) };
+const absent = () => Promise.reject(new Error("no parameters"));
+const noParameters = { get: absent, rows: absent };
 const FACTORS = Float32Array.of(2, 4, 0.5, 8, 0.25, 16, 1, 32); // powers of two: exact
 
 const x: Tensor<"F32"> = random([1, 3, 8], 1);

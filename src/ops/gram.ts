@@ -1,6 +1,6 @@
 import type { Operand } from "../fx/traceable.ts";
 import type { Buffers } from "../tensor/buffers.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { elementCount, type Tensor } from "../tensor/tensor.ts";
 import { int64 } from "./constants.ts";
 import { onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -24,6 +24,7 @@ export const accumulateGram = defineOp<[x: Operand, total: Operand], { panel: nu
     if (String(total.shape) !== String(shape)) throw mismatch("accumulate_gram", total, `shape [${shape.join(", ")}]`);
     return total;
   },
+  cost: ([x, total]) => ({ multiplyAdds: (elementCount(x) / (x.at(-1) as number)) * elementCount(total) }),
   lower([x, total], _, [{ shape }, panel]) {
     const width = shape.at(-1) as number;
     const [end, size] = panel.shape as readonly number[];

@@ -1,5 +1,6 @@
 import type { Operand } from "../fx/traceable.ts";
 import { formatType, type TensorType } from "../fx/types.ts";
+import { elementCount } from "../tensor/tensor.ts";
 import { linearRules } from "./column-factors.ts";
 import { type OnnxExpression, type OnnxValue, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -12,6 +13,7 @@ export const linear = defineOp<[x: Operand, weight: Operand]>({
   lower: ([x, weight]) => multiply(x, weight),
   columns: linearRules([1]),
   basis: { kind: "multiplies", reads: 1 },
+  cost: ([x, weight]) => ({ multiplyAdds: elementCount(x) * weight[0] }),
 });
 
 /** x Wᵀ + b for a weight of shape [out, in] and a bias of shape [out]. */
@@ -24,6 +26,7 @@ export const linearBias = defineOp<[x: Operand, weight: Operand, bias: Operand]>
   lower: ([x, weight, bias]) => onnx("Add", [multiply(x, weight), bias]),
   columns: linearRules([1, 2]),
   basis: { kind: "multiplies", reads: 1, bias: 2 },
+  cost: ([x, weight]) => ({ multiplyAdds: elementCount(x) * weight[0] }),
 });
 
 /** Rows of a table [entries, width] by their I64 index. */

@@ -19,6 +19,15 @@ export interface Operator extends FunctionTarget {
   readonly columns?: ColumnRules;
   /** How it treats a rotation of columns. */
   readonly basis?: BasisRule;
+  /** What it computes and keeps for inputs of these shapes; without it, it does little more than read and write. */
+  cost?(shapes: readonly (readonly number[])[], attrs: Attributes): Cost;
+}
+
+/** What one call of an operator costs, beside reading its inputs and writing its result. */
+export interface Cost {
+  readonly multiplyAdds: number;
+  /** Bytes that it needs while it runs. 0 by default. */
+  readonly scratchBytes?: number;
 }
 
 /** An operator that a forward calls: operands first, then its attributes. */
@@ -37,6 +46,7 @@ interface Definition<Operands extends readonly Operand[], Attrs extends Attribut
   ) => OnnxExpression | readonly OnnxExpression[];
   readonly columns?: ColumnRules;
   readonly basis?: BasisRule;
+  readonly cost?: (shapes: { readonly [K in keyof Operands]: readonly number[] }, attrs: Attrs) => Cost;
 }
 
 /** Makes an operator that a forward can call. To add an operation is to add one such object. */
@@ -55,6 +65,7 @@ export function defineOp<
       return definition.infer(inputs as never, attrs as Attrs);
     },
     lower: (inputs, attrs, types) => definition.lower(inputs as never, attrs as Attrs, types as never),
+    ...(definition.cost && { cost: definition.cost as unknown as Operator["cost"] }),
   };
   const call = (...args: readonly (Operand | Attrs)[]) => {
     const attrs = isAttributes(args.at(-1)) ? (args.at(-1) as Attrs) : {};

@@ -119,6 +119,7 @@ async function failureOf(graph: Graph, inputs: Readonly<Record<string, Value>>):
 }
 
 async function evaluate(graph: Graph, inputs: Readonly<Record<string, Value>>): Promise<Record<string, Value>> {
-  const noParameters = { get: (path: string) => Promise.reject(new Error(`${path}: this graph has no parameters`)) };
+  const absent = (path: string) => Promise.reject(new Error(`${path}: this graph has no parameters`));
+  const noParameters = { get: absent, rows: absent };
   return (await Executable.compile(graph, runtime)).run(inputs, noParameters);
 }

@@ -136,10 +136,11 @@ function scaled(scale: Tensor) {
     namedParameters: () => [["scale", parameter]],
   };
   const graph = new Tracer().trace(root, { x: f32(2) });
-  return { graph, parameters: { get: async () => scale } };
+  return { graph, parameters: { get: async () => scale, rows: async () => scale } };
 }
 
-const noParameters = { get: (path: string) => Promise.reject(new Error(`${path}: this graph has no parameters`)) };
+const absent = (path: string) => Promise.reject(new Error(`${path}: this graph has no parameters`));
+const noParameters = { get: absent, rows: absent };
 
 async function evaluate(graph: Graph, inputs: Readonly<Record<string, Value>>): Promise<Record<string, Value>> {
   return (await Executable.compile(graph, runtime)).run(inputs, noParameters);

@@ -7,6 +7,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { checkInputs, checkResult, type Sizes, type Value } from "./check-values.ts";
 import { type LoweredModel, lowerNodes } from "./lower.ts";
+import { findRowLookups } from "./row-lookups.ts";
 import { splitAtOpaque } from "./segments.ts";
 import type { Runtime, Session } from "./session.ts";
 
@@ -15,6 +16,8 @@ export type { Value } from "./check-values.ts";
 /** Gives the values of parameters, by dotted path, in F32. */
 export interface ParameterValues {
   get(path: string): Promise<Tensor>;
+  /** Rows of a table by their ids: [ids' shape…, columns]. */
+  rows(path: string, ids: Tensor<"I64">): Promise<Tensor>;
 }
 
 /** Gives memory for the output called `name`: a tensor of this dtype and shape whose values do not matter, or nothing. */
@@ -47,6 +50,8 @@ export class Executable {
   private constructor(
     readonly graph: Graph,
     private readonly parts: readonly Part[],
+    /** Nodes whose values are read row by row, before anything is run. */
+    private readonly lookups: readonly Node[],
   ) {}
 
   /** Paths of the parameters that a run reads. */
@@ -57,14 +62,15 @@ export class Executable {
   /** Lowers `graph`, which holds only operators, opaque calls, parameters and placeholders, and compiles it. */
   static async compile(graph: Graph, runtime: Runtime): Promise<Executable> {
     const returned = new Set(graph.outputNode?.inputs);
-    const parts = splitAtOpaque(graph).map(async ({ compiled, opaque }): Promise<Part> => {
+    const lookups = findRowLookups(graph);
+    const parts = splitAtOpaque(graph, new Set(lookups)).map(async ({ compiled, opaque }): Promise<Part> => {
       if (compiled.length === 0) return { opaque };
       const own = new Set(compiled);
       const wanted = compiled.filter((node) => returned.has(node) || [...node.users].some((user) => !own.has(user)));
       const lowered = lowerNodes(compiled, wanted);
       return { compiled: { lowered, session: await runtime.compile(lowered.model) }, opaque };
     });
-    return new Executable(graph, await Promise.all(parts));
+    return new Executable(graph, await Promise.all(parts), lookups);
   }
 
   /**
@@ -83,9 +89,14 @@ export class Executable {
     const values = new Map<Node, readonly Tensor[]>();
     const targets = allocateOutputs(this.graph, checkInputs(this.graph.placeholders, inputs), allocate);
     for (const node of this.graph.placeholders) values.set(node, [inputs[node.name]].flat() as Tensor[]);
+    for (const node of this.lookups) {
+      const [ids, table] = node.inputs;
+      values.set(node, [await parameters.rows(table.targetName, tensorsOf(ids, values)[0] as Tensor<"I64">)]);
+    }
+    const tables = new Set(this.lookups.map(({ inputs: [, table] }) => table));
     await Promise.all(
       this.graph.nodes
-        .filter((node) => node.op === "get_attr")
+        .filter((node) => node.op === "get_attr" && !tables.has(node))
         .map(async (node) => values.set(node, [await parameters.get(node.targetName)])),
     );
     for (const { compiled, opaque } of this.parts) {

@@ -11,12 +11,14 @@ export interface Segment {
 /**
  * Cuts a graph of operators at its opaque nodes: an operator runs in the first segment after every opaque call that it
  * depends on. A graph without opaque nodes is one segment.
+ *
+ * @param known - nodes whose values are there before anything is run
  */
-export function splitAtOpaque(graph: Graph): Segment[] {
+export function splitAtOpaque(graph: Graph, known: ReadonlySet<Node> = new Set()): Segment[] {
   const segments: { compiled: Node[]; opaque: Node[] }[] = [];
   const levels = new Map<Node, number>();
   for (const node of graph.nodes) {
-    if (node.op !== "call_function") continue;
+    if (node.op !== "call_function" || known.has(node)) continue;
     const opaque = isOpaque(node.target);
     const level = Math.max(0, ...node.inputs.map((input) => levelAfter(input, levels, opaque)));
     levels.set(node, level);

@@ -1,3 +1,4 @@
+import { freemem } from "node:os";
 import { DataError, ExecutionError } from "../errors.ts";
 import type { Value } from "../runtime/executable.ts";
 import { Buffers } from "../tensor/buffers.ts";
@@ -10,8 +11,13 @@ export type Batch = Readonly<Record<string, Tensor>>;
 
 /** How much is kept in memory, and where the rest goes. */
 export interface IntermediatesOptions {
-  /** Bytes of intermediates that stay in memory; the rest is written to a temporary file. No limit by default. */
+  /** Bytes of intermediates that stay in memory; the rest is written to a temporary file. In a whole run half of what is free by default. */
   readonly memoryBudget?: number;
+}
+
+/** Half of the memory that is free. */
+export function defaultMemoryBudget(): number {
+  return freemem() / 2;
 }
 
 /** @throws DataError naming a batch that has other keys than the first */

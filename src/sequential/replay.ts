@@ -14,7 +14,7 @@ import { CompiledGraph } from "./compiled-graph.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import { IntermediatesCache, type IntermediatesOptions } from "./intermediates.ts";
 import type { Subgraph } from "./subgraph.ts";
-import type { Weights } from "./weights.ts";
+import { pickRows, type Weights } from "./weights.ts";
 
 /** Name under which the recorded output is given to be compared with. */
 const EXPECTED = "expected";
@@ -129,6 +129,10 @@ class OwnValues implements ParameterValues {
   async get(path: string): Promise<Tensor<"F32">> {
     const parameter = this.#parameters.get(path) as Parameter;
     return this.changes.get(parameter) ?? this.weights.load(parameter);
+  }
+
+  async rows(path: string, ids: Tensor<"I64">): Promise<Tensor<"F32">> {
+    return pickRows(await this.get(path), ids, Number);
   }
 }
 

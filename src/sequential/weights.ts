@@ -3,7 +3,7 @@ import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import type { ParameterValues } from "../runtime/executable.ts";
 import { Buffers } from "../tensor/buffers.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
 /** The weights that are in memory: read from disk when first asked for, kept until they are released. */
 export class Weights implements ParameterValues {
@@ -21,9 +21,17 @@ export class Weights implements ParameterValues {
 
   /** The values of the parameter at a dotted path. */
   get(path: string): Promise<Tensor<"F32">> {
-    const parameter = this.#parameters.get(path);
-    if (!parameter) throw new CheckpointError(`${path}: no such parameter, expected one of the model's.`);
-    return this.load(parameter);
+    return this.load(this.#parameterAt(path));
+  }
+
+  /** Rows of the matrix at a dotted path, by ids: [ids' shape…, columns]. Unless it is in memory, no other row is read. */
+  async rows(path: string, ids: Tensor<"I64">): Promise<Tensor<"F32">> {
+    const parameter = this.#parameterAt(path);
+    const distinct = [...new Set(ids.data)];
+    const some = this.#loaded.has(parameter) ? undefined : await parameter.loadRows(distinct.map(Number));
+    if (!some) return pickRows(await this.load(parameter), ids, Number);
+    const places = new Map(distinct.map((id, place) => [id, place]));
+    return pickRows(some, ids, (id) => places.get(id) as number);
   }
 
   /** The values of a parameter, as they were last replaced or as they are on disk. */
@@ -48,4 +56,23 @@ export class Weights implements ParameterValues {
     this.#replaced.length = 0;
     this.buffers.age();
   }
+
+  #parameterAt(path: string): Parameter {
+    const parameter = this.#parameters.get(path);
+    if (parameter) return parameter;
+    throw new CheckpointError(`${path}: no such parameter, expected one of the model's.`);
+  }
+}
+
+/** The rows of a matrix at the places that ids stand for. */
+export function pickRows(table: Tensor<"F32">, ids: Tensor<"I64">, placeOf: (id: bigint) => number): Tensor<"F32"> {
+  const [rows, columns] = table.shape;
+  const picked = Tensor.zeros("F32", [...ids.shape, columns]);
+  for (const [index, id] of ids.data.entries()) {
+    const place = placeOf(id);
+    if (!(place >= 0 && place < rows))
+      throw new CheckpointError(`token ${id}: not in a table of ${rows} rows, expected one of them. Check the tokens.`);
+    picked.data.set(table.data.subarray(place * columns, (place + 1) * columns), index * columns);
+  }
+  return picked;
 }

@@ -1,0 +1,36 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+/** What bench/compress.mjs tells of a run. */
+export interface Measurement {
+  readonly seconds: number;
+  readonly peakBytes: number;
+  readonly phases: Readonly<Record<string, number>>;
+}
+
+/** What is compressed, on what. */
+export interface MeasuredRun {
+  readonly model: string;
+  readonly dataset: string;
+  readonly output: string;
+  readonly samples: number;
+  readonly passes?: 1 | 2;
+}
+
+/** The path of a file beside the benchmarks. */
+export function here(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
+}
+
+/** Compresses as the benchmark's recipe says, in a process of its own, whose peak memory is therefore the run's. */
+export async function measure({ model, dataset, output, samples, passes = 2 }: MeasuredRun): Promise<Measurement> {
+  const args = [here("compress.mjs"), model, dataset, output, String(samples), here("gptq-w4g64.yaml"), String(passes)];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 2 ** 26 });
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+}
+
+/** Rows of a markdown table under a header. */
+export function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [header, header.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}

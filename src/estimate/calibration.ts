@@ -1,0 +1,49 @@
+import type { Graph } from "../fx/graph.ts";
+import { inlineCalls } from "../fx/inline.ts";
+import { type Statistic, secondMoment, type Tap } from "../modifiers/tap.ts";
+import { Linear } from "../nn/linear.ts";
+import type { Subgraph } from "../sequential/subgraph.ts";
+import { TapRecorder } from "../sequential/tap-recorder.ts";
+
+/** A second moment of one input, and the weights that are rounded with it. */
+export interface Moment {
+  readonly columns: number;
+  readonly linears: readonly Linear[];
+}
+
+/** What the taps of one modifier make of a subgraph. */
+export interface Calibration {
+  /** What is run for each batch. */
+  readonly graph: Graph;
+  /** Bytes of the totals that go from batch to batch. */
+  readonly totalBytes: number;
+  readonly moments: readonly Moment[];
+}
+
+/** Traces what a modifier observes of a subgraph, as the pipeline does before it calibrates. */
+export function traceCalibration(subgraph: Subgraph, taps: readonly Tap[]): Calibration {
+  const recorder = new TapRecorder(taps.map(withoutFinish));
+  const hooks = recorder.attach();
+  try {
+    const { graph } = inlineCalls(subgraph, () => recorder.outputs);
+    const totalBytes = Object.values(recorder.inputs).reduce((sum, { byteLength }) => sum + byteLength, 0);
+    return { graph, totalBytes, moments: findMoments(recorder) };
+  } finally {
+    hooks.remove();
+  }
+}
+
+/** Nothing was seen, so that there is nothing to make of it. */
+function withoutFinish(tap: Tap): Tap {
+  return { ...tap, reduce: { ...tap.reduce, finish: ([total]) => total } };
+}
+
+/** Taps on one value have one statistic. */
+function findMoments(recorder: TapRecorder): Moment[] {
+  const byStatistic = new Map<Statistic, Linear[]>();
+  for (const [{ module, reduce }, statistic] of recorder.statistics()) {
+    if (reduce.name !== secondMoment.name || !(module instanceof Linear)) continue;
+    byStatistic.set(statistic, [...(byStatistic.get(statistic) ?? []), module]);
+  }
+  return [...byStatistic.values()].map((linears) => ({ columns: linears[0].inFeatures, linears }));
+}

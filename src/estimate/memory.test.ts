@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { predictMemory } from "./memory.ts";
+import { predictSeconds } from "./seconds.ts";
+import type { Step } from "./steps.ts";
+
+const step: Step = {
+  runs: { multiplyAdds: 0, bytesMoved: 0, peakBytes: 1000 },
+  runCount: 0,
+  parameters: 10,
+  storedBytes: 20,
+  totalBytes: 30,
+  moments: [],
+  rounded: 0,
+  intermediateBytes: 500,
+};
+
+test("the step that needs most decides, and intermediates take no more than their budget", () => {
+  const larger = { ...step, totalBytes: 3000 };
+  const { subgraph, intermediates } = predictMemory([step, larger, step], { fixed: 1, memoryBudget: 400 });
+  expect([subgraph, intermediates]).toEqual([40 + 20 + 3000 + 1000, 400]);
+});
+
+test("time is work times rates", () => {
+  const rates = { multiplyAdd: 1, byteMoved: 10, call: 0, parameter: 2, roundedColumn: 0, momentEntry: 0 };
+  const work = { ...step, runs: { multiplyAdds: 3, bytesMoved: 4, peakBytes: 0 }, rounded: 5 };
+  expect(predictSeconds([work], 7, { ...rates, roundedWeight: 6, outputByte: 1 })).toEqual({
+    calibrationAndPropagation: 43,
+    compression: 30,
+    disk: 7 + 20,
+  });
+});

@@ -1,0 +1,30 @@
+import type { Rates } from "./rates.ts";
+import type { Step } from "./steps.ts";
+
+/** Seconds that a run takes, by what it does. */
+export interface Seconds {
+  readonly calibrationAndPropagation: number;
+  readonly compression: number;
+  readonly disk: number;
+}
+
+/** Counted work at measured rates. */
+export function predictSeconds(steps: readonly Step[], outputBytes: number, rates: Rates): Seconds {
+  let [running, compression, disk] = [0, 0, outputBytes * rates.outputByte];
+  for (const { runs, runCount, moments, rounded, parameters } of steps) {
+    running += runs.multiplyAdds * rates.multiplyAdd + runs.bytesMoved * rates.byteMoved + runCount * rates.call;
+    compression += rounded * rates.roundedWeight;
+    for (const moment of moments) {
+      const { columns, rows } = moment;
+      compression += roundingProducts(moment) * rates.multiplyAdd;
+      compression += columns * rows * rates.roundedColumn + columns ** 2 * rates.momentEntry;
+    }
+    disk += parameters * rates.parameter;
+  }
+  return { calibrationAndPropagation: running, compression, disk };
+}
+
+/** Multiply-adds of GPTQ (arXiv:2210.17323) in products: half a factorisation's n³/3, and what each column hands on. */
+export function roundingProducts({ columns, rows }: Step["moments"][number]): number {
+  return columns ** 3 / 6 + (rows * columns ** 2) / 2;
+}
