@@ -39,6 +39,7 @@ import { rewriteModel } from "./sequential/rewrite-model.ts";
 import { selfCheck } from "./sequential/self-check.ts";
 import type { Subgraph } from "./sequential/subgraph.ts";
 import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
+import { threadsForModel } from "./sequential/threads-for-model.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
 import { version } from "./version.ts";
 
@@ -253,12 +254,13 @@ async function compress(
   { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels"> & { readonly finished: FinishedParts },
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
-  const { precision = "auto", propagateError, device = "cpu", threads, profiler, onProgress } = options;
+  const { precision = "auto", propagateError, device = "cpu", profiler, onProgress } = options;
   const stage = { ...parts, savedDType: (parameter: Parameter) => savedDType(parameter, precision), control: options };
   tellFinished(finished, parts.modifiers.length, options);
   if (!batches) return compressWithoutData(model, stage, finished.count);
   const subgraphs = await timeStep(profiler, "trace", () => traceForRun(model, parts.modifiers, batches[0], options));
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
+  const threads = threadsForModel(model, batches, options.threads);
   const dispatched = await dispatchForSequential(model, { device, threads, profiler, onWarning });
   const isChecked = finished.count > 0; // by the run that this one goes on with
   if (!isChecked && (options.selfCheck ?? true))

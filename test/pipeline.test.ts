@@ -191,6 +191,12 @@ describe("the output", () => {
     expect(await folderBytes(more.output)).toEqual(await folderBytes(one.output));
   });
 
+  test("threads write the same bytes as one in a run that is shorter than the linears are wide", async () => {
+    const short = { maxSeqLength: 8, numCalibrationSamples: 1 };
+    const [one, more] = [await run(short), await run({ ...short, threads: 4 })];
+    expect(await folderBytes(more.output)).toEqual(await folderBytes(one.output));
+  });
+
   test("shards stay under the limit and have an index", async () => {
     const { output } = await run({ maxShardSize: 100_000 });
     const files = (await readdir(output)).filter((file) => file.endsWith(".safetensors"));
