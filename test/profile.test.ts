@@ -15,7 +15,6 @@ const example = (path: string) => fileURLToPath(new URL(`../examples/${path}`, i
 async function profiledRun(onePass: boolean): Promise<{ profiler: Profiler; folder: string; wall: number }> {
   const folder = await temporaryFolder();
   const profiler = new Profiler();
-  const start = performance.now();
   await oneshot({
     model: example("moby-tiny"),
     recipe: example("gptq-w4a16.yaml"),
@@ -27,20 +26,20 @@ async function profiledRun(onePass: boolean): Promise<{ profiler: Profiler; fold
     onePass,
     profiler,
   });
-  return { profiler, folder, wall: performance.now() - start };
+  return { profiler, folder };
 }
 
 const isInside = (inner: Span, outer: Span) => outer.start <= inner.start && inner.end <= outer.end;
 const ofKind = (spans: readonly Span[], ...kinds: Span["kind"][]) => spans.filter(({ kind }) => kinds.includes(kind));
 
-test.each([false, true])("a profile covers the run and is nested (one pass: %s)", async (onePass) => {
-  const { profiler, wall } = await profiledRun(onePass);
+test.each([false, true])("the spans of a profile follow one another and are nested (one pass: %s)", async (onePass) => {
+  const { profiler } = await profiledRun(onePass);
   await profiler.complete();
   const { spans } = profiler;
   const outermost = spans.filter((span) => !spans.some((other) => other !== span && isInside(span, other)));
-  const covered = outermost.reduce((sum, { start, end }) => sum + end - start, 0);
-  expect(covered / wall).toBeGreaterThan(0.9);
-  expect(covered / wall).toBeLessThan(1.001);
+  const inOrder = outermost.toSorted((a, b) => a.start - b.start);
+  expect(inOrder.filter((span, index) => index > 0 && span.start < inOrder[index - 1].end)).toEqual([]);
+  expect(ofKind(inOrder, "subgraph").length).toBeGreaterThan(4);
 
   const within = (inner: readonly Span[], outer: readonly Span[]) =>
     inner.filter((span) => !outer.some((other) => isInside(span, other))).map(({ name }) => name);
