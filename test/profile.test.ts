@@ -12,7 +12,7 @@ import { temporaryFolder } from "./temporary-folder.ts";
 const example = (path: string) => fileURLToPath(new URL(`../examples/${path}`, import.meta.url));
 
 /** A small run of the example, with what it tells a profiler. */
-async function profiledRun(onePass: boolean): Promise<{ profiler: Profiler; folder: string; wall: number }> {
+async function profiledRun(onePass: boolean): Promise<{ profiler: Profiler; folder: string }> {
   const folder = await temporaryFolder();
   const profiler = new Profiler();
   await oneshot({
