@@ -7,7 +7,7 @@ import { Tensor } from "../tensor/tensor.ts";
 
 const { AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } = onnxProto.onnx;
 
-/** The newest operator set and file version that every supported ONNX Runtime reads: Swish needs opset 24. */
+/** The newest operator set and file version that every supported ONNX Runtime reads. */
 const OPSET = 24;
 const IR_VERSION = 10;
 
@@ -25,7 +25,6 @@ export class OnnxWriter {
 
   /** Returns the value called `value` under another name. */
   output(name: string, type: TensorType, value: string): void {
-    // A copy costs time: it goes in the end unless it is the only way.
     this.#nodes.push(NodeProto.create({ name, opType: "Identity", input: [value], output: [name] }));
     this.#outputs.push(valueInfo(name, type));
   }

@@ -42,7 +42,8 @@ function lengthOf(batch: Batch): number {
   return Object.values(batch)[0].shape[1];
 }
 
-function tokensIn(batch: Batch): number {
+/** Rows times length of a batch. */
+export function tokensIn(batch: Batch): number {
   const [rows, length] = Object.values(batch)[0].shape;
   return rows * length;
 }

@@ -1,12 +1,11 @@
 import { RecipeError } from "../../errors.ts";
 import type { Graph } from "../../fx/graph.ts";
 import type { Node } from "../../fx/node.ts";
-import { Tracer } from "../../fx/tracer.ts";
-import { i64 } from "../../fx/types.ts";
 import type { Module } from "../../nn/module.ts";
 import type { Parameter } from "../../nn/parameter.ts";
 import type { BasisRule } from "../../ops/basis.ts";
 import { isOperator } from "../../ops/operator.ts";
+import { traceOperators } from "../trace-operators.ts";
 
 /** A model as one graph of operators, with its parameters by the nodes that read them. */
 export class OperatorTrace {
@@ -15,14 +14,7 @@ export class OperatorTrace {
 
   /** Traces the model on tokens; other arguments have their defaults. */
   constructor(model: Module) {
-    const parameters = model.forwardParameters ?? [];
-    const required = parameters.filter(({ default: value }) => value === undefined);
-    const optional = parameters.filter((parameter) => !required.includes(parameter));
-    this.graph = new Tracer().trace(
-      model,
-      Object.fromEntries(required.map(({ name }) => [name, i64("batch", "seq")])),
-      Object.fromEntries(optional.map(({ name, default: value }) => [name, value ?? null])),
-    );
+    this.graph = traceOperators(model);
     this.#parameters = new Map(model.namedParameters());
   }
 

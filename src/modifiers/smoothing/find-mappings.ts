@@ -1,12 +1,11 @@
 import { RecipeError } from "../../errors.ts";
 import type { Graph } from "../../fx/graph.ts";
 import type { Node } from "../../fx/node.ts";
-import { Tracer } from "../../fx/tracer.ts";
-import { i64 } from "../../fx/types.ts";
 import type { Module } from "../../nn/module.ts";
 import type { Parameter } from "../../nn/parameter.ts";
 import type { ColumnParameter } from "../../ops/column-factors.ts";
 import { isOperator } from "../../ops/operator.ts";
+import { traceOperators } from "../trace-operators.ts";
 import { type ColumnFlow, followColumns, isOwnParameter, type LinearRead } from "./column-flow.ts";
 import type { BalancedWeight, Candidate, Mapping, Obstacle } from "./mapping.ts";
 
@@ -20,20 +19,6 @@ export function findMappings(model: Module): Candidate[] {
   const graph = traceOperators(model);
   const finder = new MappingFinder(model, graph);
   return graph.nodes.flatMap((node) => finder.candidate(node) ?? []);
-}
-
-/** The model on tokens, as one graph of operators; other arguments have their defaults. */
-function traceOperators(model: Module): Graph {
-  const parameters = model.forwardParameters ?? [];
-  const required = parameters.filter(({ default: value, variadic }) => value === undefined && !variadic);
-  const optional = parameters.filter((parameter) => !required.includes(parameter));
-  return new Tracer().trace(
-    model,
-    Object.fromEntries(required.map(({ name }) => [name, i64("batch", "seq")])),
-    Object.fromEntries(
-      optional.map(({ name, default: value, variadic }) => [name, value ?? (variadic === "positional" ? [] : null)]),
-    ),
-  );
 }
 
 class MappingFinder {
