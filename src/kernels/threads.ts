@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { ExecutionError } from "../errors.ts";
-import { instantiate, type Kernels } from "./instantiate.ts";
+import { instantiate, type Kernels } from "../wasm/instantiate.ts";
 import { Mailbox } from "./mailbox.ts";
 
 const require = createRequire(import.meta.url);

@@ -1,7 +1,7 @@
 // A thread of the kernel pool: runs functions of the WebAssembly module on the memory that all threads share. It waits for
 // calls without an event loop, until it is terminated.
 import { parentPort, workerData } from "node:worker_threads";
-import { instantiate } from "./instantiate.ts";
+import { instantiate } from "../wasm/instantiate.ts";
 import { Mailbox } from "./mailbox.ts";
 
 const kernels = Object.values(instantiate(workerData.module, workerData.memory));
