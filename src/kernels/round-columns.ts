@@ -88,7 +88,8 @@ async function roundStack(
     if (after === columns) correction.data.fill(0);
     else await products.multiplyTransposed(correction, rowsOf(matrix, width), rowsOf(difference, after));
     await arena.scoped(() => {
-      const [block, corrected] = [arena.put(transposeBlock(matrix)), arena.put(correction.data)];
+      const [block, corrected] = [arena.take(4 * width * width), arena.put(correction.data)];
+      transposeBlock(matrix, arena.view(Float32Array, block, width * width));
       const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * 3 * width));
       const shareOf = sharesOfRows(threads, rows);
       threads.run("roundBlock", (thread) => {
@@ -198,9 +199,11 @@ export function sharesOfRows(threads: Threads, rows: number): (thread: number) =
   return (thread) => (cut(thread) < cut(thread + 1) ? [cut(thread), cut(thread + 1)] : null);
 }
 
-/** [p, k] is L[k, p] of the diagonal block. */
-export function transposeBlock({ data, shape: [, width] }: LowerPanel["matrix"]): Float32Array {
-  const result = new Float32Array(width * width);
-  for (let k = 0; k < width; k++) for (let p = 0; p <= k; p++) result[p * width + k] = data[k * width + p];
-  return result;
+/** The diagonal block of a panel in `target`: [p, k] is L[k, p]. */
+export function transposeBlock(
+  { data, shape: [, width] }: LowerPanel["matrix"],
+  target = new Float32Array(width * width),
+): Float32Array {
+  for (let k = 0; k < width; k++) for (let p = 0; p <= k; p++) target[p * width + k] = data[k * width + p];
+  return target;
 }

@@ -1,4 +1,3 @@
-import { CompressionError } from "../errors.ts";
 import { tileExtremes } from "../kernels/tiles.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import type { Range } from "../schemes/qparams.ts";
@@ -8,9 +7,14 @@ import type { FloatDType } from "../tensor/dtype.ts";
 import { findNonFinite } from "../tensor/finite.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { combineAveraging, combineExtremes, combineLast } from "./combine.ts";
+import { finiteWeight } from "./finite-weight.ts";
 import type { Observer } from "./observer.ts";
 
-/** The smallest and the largest element under each scale of a weight; `where` names the module in errors. */
+/**
+ * The smallest and the largest element under each scale of a weight; `where` names the module in errors.
+ *
+ * @throws CompressionError naming the place of a NaN or infinity
+ */
 export function minmaxRange(weight: Tensor<FloatDType>, args: QuantizationArgs, where: string): Range {
   const tiling = tilingOf(args, weight.shape, where);
   const [min, max] = [
@@ -18,8 +22,7 @@ export function minmaxRange(weight: Tensor<FloatDType>, args: QuantizationArgs, 
     filled(tiling.scaleShape, Number.NEGATIVE_INFINITY),
   ];
   tileExtremes(toFloat32(weight).data, tilesOf(tiling, weight.shape), min.data, max.data);
-  expectFinite(min, where);
-  expectFinite(max, where);
+  if (findNonFinite(min.data) >= 0 || findNonFinite(max.data) >= 0) finiteWeight(weight, where);
   return { min, max };
 }
 
@@ -48,12 +51,4 @@ export const minmax: Observer = {
 
 function filled(shape: readonly number[], value: number): Tensor<"F32"> {
   return new Tensor("F32", shape, new Float32Array(elementCount(shape)).fill(value));
-}
-
-function expectFinite({ data }: Tensor<"F32">, where: string): void {
-  const found = findNonFinite(data);
-  if (found < 0) return;
-  throw new CompressionError(
-    `${where}: the weight holds ${data[found]}, expected finite values. Check the checkpoint.`,
-  );
 }
