@@ -86,42 +86,7 @@ export function encodeTiles(
   lowest: f32,
   highest: f32,
 ): void {
-  const tiles = (columns + tileColumns - 1) / tileColumns;
-  for (let row: usize = 0; row < rows; row++) {
-    const line = ((phase + row) / tileRows) * tiles;
-    for (let tile: usize = 0; tile < tiles; tile++) {
-      const start = tile * tileColumns;
-      const at = row * columns + start;
-      const place = (line + tile) << 2;
-      const count = min(tileColumns, columns - start);
-      const s = v128.load32_splat(scale + place);
-      const z = v128.load32_splat(zero + place);
-      if (dtype == 0) encodeRun<f32>(x + (at << 2), codes + at, count, s, z, kind, lowest, highest);
-      else if (dtype == 1) encodeRun<u16>(x + (at << 2), codes + at, count, s, z, kind, lowest, highest);
-      else encodeRun<i16>(x + (at << 2), codes + at, count, s, z, kind, lowest, highest);
-    }
-  }
-}
-
-function encodeRun<T>(
-  x: usize,
-  codes: usize,
-  count: usize,
-  scale: v128,
-  zero: v128,
-  kind: i32,
-  lowest: f32,
-  highest: f32,
-): void {
-  const low = f32x4.splat(lowest);
-  const high = f32x4.splat(highest);
-  for (let i: usize = 0; i < count; i += 4) {
-    const scaled = roundTo<T>(f32x4.div(v128.load(x + (i << 2)), scale));
-    const shifted = roundTo<T>(f32x4.add(scaled, zero));
-    const words = encode(f32x4.pmin(f32x4.pmax(shifted, low), high), kind);
-    const bytes = i8x16.shuffle(words, words, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
-    store<i32>(codes + i, i32x4.extract_lane(bytes, 0));
-  }
+  forTiles(true, x, codes, scale, zero, phase, rows, columns, tileRows, tileColumns, dtype, kind, lowest, highest);
 }
 
 /** What codes stand for: (number − zero) · scale, rounded to `dtype`. */
@@ -138,20 +103,75 @@ export function decodeTiles(
   dtype: i32,
   kind: i32,
 ): void {
+  forTiles(false, x, codes, scale, zero, phase, rows, columns, tileRows, tileColumns, dtype, kind, 0, 0);
+}
+
+/** Encodes or decodes every run of elements with the scale and the zero point of its tile. */
+function forTiles(
+  encodes: bool,
+  x: usize,
+  codes: usize,
+  scale: usize,
+  zero: usize,
+  phase: usize,
+  rows: usize,
+  columns: usize,
+  tileRows: usize,
+  tileColumns: usize,
+  dtype: i32,
+  kind: i32,
+  lowest: f32,
+  highest: f32,
+): void {
   const tiles = (columns + tileColumns - 1) / tileColumns;
   for (let row: usize = 0; row < rows; row++) {
     const line = ((phase + row) / tileRows) * tiles;
     for (let tile: usize = 0; tile < tiles; tile++) {
       const start = tile * tileColumns;
-      const at = row * columns + start;
+      const from = x + ((row * columns + start) << 2);
+      const to = codes + row * columns + start;
       const place = (line + tile) << 2;
       const count = min(tileColumns, columns - start);
       const s = v128.load32_splat(scale + place);
       const z = v128.load32_splat(zero + place);
-      if (dtype == 0) decodeRun<f32>(codes + at, x + (at << 2), count, s, z, kind);
-      else if (dtype == 1) decodeRun<u16>(codes + at, x + (at << 2), count, s, z, kind);
-      else decodeRun<i16>(codes + at, x + (at << 2), count, s, z, kind);
+      if (dtype == 0) codeRun<f32>(encodes, from, to, count, s, z, kind, lowest, highest);
+      else if (dtype == 1) codeRun<u16>(encodes, from, to, count, s, z, kind, lowest, highest);
+      else codeRun<i16>(encodes, from, to, count, s, z, kind, lowest, highest);
     }
+  }
+}
+
+function codeRun<T>(
+  encodes: bool,
+  x: usize,
+  codes: usize,
+  count: usize,
+  scale: v128,
+  zero: v128,
+  kind: i32,
+  lowest: f32,
+  highest: f32,
+): void {
+  if (encodes) encodeRun<T>(x, codes, count, scale, zero, kind, f32x4.splat(lowest), f32x4.splat(highest));
+  else decodeRun<T>(codes, x, count, scale, zero, kind);
+}
+
+function encodeRun<T>(
+  x: usize,
+  codes: usize,
+  count: usize,
+  scale: v128,
+  zero: v128,
+  kind: i32,
+  lowest: v128,
+  highest: v128,
+): void {
+  for (let i: usize = 0; i < count; i += 4) {
+    const scaled = roundTo<T>(f32x4.div(v128.load(x + (i << 2)), scale));
+    const shifted = roundTo<T>(f32x4.add(scaled, zero));
+    const words = encode(f32x4.pmin(f32x4.pmax(shifted, lowest), highest), kind);
+    const bytes = i8x16.shuffle(words, words, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    store<i32>(codes + i, i32x4.extract_lane(bytes, 0));
   }
 }
 
