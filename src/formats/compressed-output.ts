@@ -63,8 +63,11 @@ export class CompressedOutput {
 
   /** Writes the tensors of compressed modules, and notes in the journal that they are finished. */
   async write(modules: CompressedModules): Promise<void> {
-    const digests: [name: string, digest: string][] = [];
-    for (const [name, tensor] of this.#tensorsOf(modules)) digests.push([name, await this.output.write(name, tensor)]);
+    const digests = await Promise.all(
+      Array.from(this.#tensorsOf(modules), async ([name, tensor]): Promise<[name: string, digest: string]> => {
+        return [name, await this.output.write(name, tensor)];
+      }),
+    );
     await timeStep(this.options.profiler, "journal", () => this.finished.add(modules, digests));
   }
 
