@@ -16,14 +16,19 @@ export interface ColumnProblem {
   /** The column in each position; positions are visited from the last to the first. */
   readonly order: Int32Array;
   readonly numBits: number;
+  /** What the codes are: integers, or floats as their bits (E4M3 of 8, E2M1 of 4). "int". */
+  readonly type?: "int" | "float";
   /** [rows, columns]: 1 for each weight that is zero and is to stay so; without it there are none. */
   readonly pruned?: Uint8Array;
 }
 
+/** A code a byte: signed integers, or floats as their bits. */
+export type CodeArray = Int8Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
 /** What GPTQ makes of a weight. */
 export interface RoundedColumns {
   /** [rows, columns], columns in their own order. */
-  readonly codes: Int8Array<ArrayBuffer>;
+  readonly codes: CodeArray;
   /** ½ Σ e², e the error of each step in units of the factor's diagonal. */
   readonly loss: number;
 }
@@ -56,7 +61,7 @@ export async function roundColumns(
       const shareOf = sharesOfRows(threads, rows);
       await threads.run("roundBlock", (thread) => {
         const share = shareOf(thread);
-        const { weight, order, group, scale, zero, pruned, codes, loss, lowest, highest } = place;
+        const { weight, order, group, scale, zero, pruned, codes, loss, grid } = place;
         const tables = [
           weight,
           order + 4 * start,
@@ -70,25 +75,25 @@ export async function roundColumns(
           loss,
           scratch[thread],
         ];
-        return share && [...tables, columns, lanes, rows, width, lowest, highest, ...share];
+        return share && [...tables, columns, lanes, rows, width, ...grid, ...share];
       });
       rowsOf(difference, start, after).data.set(arena.view(Float32Array, corrected, width * lanes));
     });
     buffers.give(correction);
   }
   buffers.give(difference);
+  const codes = arena.view(Int8Array, place.codes, rows * columns).slice() as Int8Array<ArrayBuffer>;
   return {
-    codes: arena.view(Int8Array, place.codes, rows * columns).slice() as Int8Array<ArrayBuffer>,
+    codes: problem.type === "float" ? new Uint8Array(codes.buffer) : codes,
     loss: arena.view(Float64Array, place.loss, rows).reduce((sum, value) => sum + value, 0),
   };
 }
 
 /** Puts what all panels share into the kernels' memory. */
 function placeProblem({ arena }: KernelContext, { columns }: LowerPanels, problem: ColumnProblem) {
-  const { weight, scale, zeroPoint, groupOfColumn, order, numBits, pruned } = problem;
+  const { weight, scale, zeroPoint, groupOfColumn, order, pruned } = problem;
   const rows = weight.length / columns;
   const lanes = Math.ceil(rows / ROWS) * ROWS;
-  const half = 2 ** (numBits - 1);
   return {
     columns,
     rows,
@@ -101,9 +106,18 @@ function placeProblem({ arena }: KernelContext, { columns }: LowerPanels, proble
     pruned: pruned ? arena.put(pruned) : 0,
     codes: arena.take(rows * columns),
     loss: arena.put(new Float64Array(rows)),
-    lowest: -half,
-    highest: half - 1,
+    grid: gridOf(problem),
   };
+}
+
+/**
+ * What the kernel rounds to: the lowest and the highest number; of floats also the least that is not subnormal and the bits of
+ * the fraction.
+ */
+function gridOf({ type, numBits }: ColumnProblem): readonly [number, number, number, number] {
+  if (type === "float") return numBits === 8 ? [-448, 448, 2 ** -6, 3] : [-6, 6, 1, 1];
+  const half = 2 ** (numBits - 1);
+  return [-half, half - 1, 0, 0];
 }
 
 /** [groups, lanes] of [rows, groups]; lanes past the end repeat the last row. */

@@ -52,16 +52,22 @@ export function dequantizeWeight(quantized: QuantizedWeight, where = "weight", b
 export function forEachScaledRun(
   args: QuantizationArgs,
   shape: readonly number[],
-  { scale, zeroPoint, globalScale }: QParams,
+  qparams: QParams,
   where: string,
   visit: (start: number, end: number, scale: number, zeroPoint: number, index: number) => void,
 ): void {
+  const { scale, zeroPoint } = qparams;
   const tiling = tilingOf(args, shape, where);
   for (const tensor of zeroPoint ? [scale, zeroPoint] : [scale]) expectShape(tensor, tiling.scaleShape, where);
-  const stored = toFloat32(scale).data;
-  const scales = globalScale ? stored.map((local) => local / globalScale.data[0]) : stored;
+  const scales = scalesOf(qparams);
   const zeroPoints = zeroPoint?.data ?? new Int8Array(scales.length);
   forEachRun(tiling, shape, (start, end, index) => visit(start, end, scales[index], zeroPoints[index], index));
+}
+
+/** The numbers that codes are multiplied by: scales below a global one divided by it. */
+export function scalesOf({ scale, globalScale }: Pick<QParams, "scale" | "globalScale">): Float32Array {
+  const stored = toFloat32(scale).data;
+  return globalScale ? stored.map((local) => local / globalScale.data[0]) : stored;
 }
 
 /** The dtype that a weight of this dtype is divided in: F32 where a scale is of another dtype. */
