@@ -1,5 +1,6 @@
 import { type LowerPanels, takeLowerPanels } from "../src/kernels/lower-panels.ts";
 import type { ColumnProblem, RoundedColumns } from "../src/kernels/round-columns.ts";
+import { codeTypeOf } from "../src/schemes/code-type.ts";
 import { Buffers } from "../src/tensor/buffers.ts";
 
 /** Numbers between -1 and 1 that depend on the seed alone. */
@@ -68,7 +69,7 @@ export function roundColumnsDirectly(hessian: Float64Array, problem: ColumnProbl
   const order = problem.order.toReversed(); // as visited
   const n = order.length;
   const u = upperCholesky(invert(hessian.toReversed(), n), n);
-  const codes = new Int8Array(weight.length);
+  const codes = problem.type === "float" ? new Uint8Array(weight.length) : new Int8Array(weight.length);
   let loss = 0;
   for (let start = 0; start < weight.length; start += n) {
     const row = Float64Array.from(order, (column) => weight[start + column]);
@@ -85,20 +86,16 @@ export function roundColumnsDirectly(hessian: Float64Array, problem: ColumnProbl
 }
 
 function roundToNearest(problem: ColumnProblem, row: number, column: number, value: number) {
-  const { weight, scale, zeroPoint, groupOfColumn, numBits } = problem;
+  const { weight, scale, zeroPoint, groupOfColumn, numBits, type = "int" } = problem;
   const groups = scale.length / (weight.length / groupOfColumn.length);
   const at = row * groups + groupOfColumn[column];
   const zero = zeroPoint?.[at] ?? 0;
   const scaled = Math.fround(Math.fround(value) / scale[at]) + zero;
-  const half = 2 ** (numBits - 1);
-  const code = halfToEven(Math.min(Math.max(scaled, -half), half - 1));
-  return { code, value: (code - zero) * scale[at] };
-}
-
-function halfToEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
+  const { min, max, encode, values } = codeTypeOf({ type, numBits });
+  const found = type === "float" ? new Uint8Array(1) : new Int8Array(1);
+  encode(Float32Array.of(Math.min(Math.max(scaled, min), max)), 1, found, 0);
+  const code = values[found[0] & 0xff] === 0 && type === "float" ? 0 : found[0]; // no negative zero
+  return { code, value: (values[code & 0xff] - zero) * scale[at] };
 }
 
 /** By Gauss and Jordan, without pivoting: for symmetric positive definite matrices. */

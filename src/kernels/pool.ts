@@ -1,4 +1,5 @@
 import { Buffers } from "../tensor/buffers.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { Arena } from "./arena.ts";
 import { factorize, type KernelContext } from "./cholesky.ts";
 import { type LowerPanels, takeLowerPanels } from "./lower-panels.ts";
@@ -46,6 +47,24 @@ export class KernelPool {
    */
   pruneColumns(hessian: LowerPanels, problems: readonly PruningProblem[]): Promise<PrunedColumns[] | undefined> {
     return this.#solve(hessian, problems, pruneColumns);
+  }
+
+  /**
+   * trace(D M Dᵀ): the squared error that a change of a weight makes in its output.
+   *
+   * @param difference - D [rows, columns]
+   * @param moment - M [columns, columns], XᵀX of the input
+   */
+  outputError(difference: Tensor<"F32">, moment: Tensor<"F32">): Promise<number> {
+    const { products, buffers } = this.context;
+    return this.#enqueue(async () => {
+      const product = buffers.takeZeros("F32", difference.shape); // −D M
+      await products.subtractProduct(product, difference, moment);
+      let error = 0;
+      for (let i = 0; i < product.data.length; i++) error -= product.data[i] * difference.data[i];
+      buffers.give(product);
+      return error;
+    });
   }
 
   /** Stops the threads. */

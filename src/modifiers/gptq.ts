@@ -2,11 +2,13 @@ import { RecipeError } from "../errors.ts";
 import type { ColumnProblem } from "../kernels/round-columns.ts";
 import type { Module } from "../nn/module.ts";
 import { type ObserverRegistry, observers } from "../observers/registry.ts";
-import type { QuantizationArgs, Strategy } from "../schemes/arguments.ts";
+import type { QuantizationArgs } from "../schemes/arguments.ts";
+import { codeTypeOf } from "../schemes/code-type.ts";
 import type { QParams } from "../schemes/qparams.ts";
-import { type QuantizedWeight, quantizeWeight } from "../schemes/quantize.ts";
+import { type QuantizedWeight, quantizeWeight, scalesOf } from "../schemes/quantize.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
+import { type Tiling, tilingOf } from "../schemes/tiling.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -115,7 +117,11 @@ export class GPTQModifier implements Modifier {
     const rounded = unseen ? undefined : await stage.kernels.roundColumns(hessian.values, problems);
     for (const [index, { path, module, args }] of targets.entries()) {
       const quantized: QuantizedWeight = rounded
-        ? { ...qparams[index], codes: new Tensor("I8", module.weight.shape, rounded[index].codes), args }
+        ? {
+            ...qparams[index],
+            codes: new Tensor(codeTypeOf(args).dtype, module.weight.shape, rounded[index].codes),
+            args,
+          }
         : quantizeWeight(
             withoutColumns(toFloat32(weights[index]), unseen ? [] : hessian.dead),
             qparams[index],
@@ -133,8 +139,6 @@ export class GPTQModifier implements Modifier {
   #resolve(): QuantizationScheme[] {
     return resolveSchemes(this.name, this.options).map((scheme) => {
       const { weights } = scheme;
-      if (weights && !(weights.type === "int" && COLUMN_STRATEGIES.includes(weights.strategy)))
-        throw unsupported(weights);
       return {
         ...scheme,
         weights: weights && { ...weights, actorder: resolveActorder(this.options.actorder, weights.actorder) },
@@ -146,16 +150,6 @@ export class GPTQModifier implements Modifier {
 /** The diagonal of a square matrix. */
 function diagonal({ data, shape: [columns] }: Tensor<"F32">): Float32Array {
   return Float32Array.from({ length: columns }, (_, i) => data[i * columns + i]);
-}
-
-/** Strategies whose scales do not depend on a column's neighbours in other rows. */
-const COLUMN_STRATEGIES: readonly Strategy[] = ["tensor", "channel", "group"];
-
-function unsupported({ type, strategy }: QuantizationArgs): RecipeError {
-  return new RecipeError(
-    `GPTQModifier: weights of type ${type} with strategy ${strategy}, expected type int with strategy ` +
-      `${COLUMN_STRATEGIES.join(", ")}. Use QuantizationModifier.`,
-  );
 }
 
 /** The modifier's order, or the scheme's, else static. @throws RecipeError if both are given and differ */
@@ -172,30 +166,33 @@ function resolveActorder(ofModifier: Actorder | undefined, ofScheme: Actorder): 
 /** What the column loop works on: the weight without dead columns, its scales, the order of the columns. */
 function columnProblem(
   weight: Tensor<FloatDType>,
-  { scale, zeroPoint }: QParams,
+  qparams: QParams,
   args: QuantizationArgs,
   { order, dead }: PreparedHessian,
 ): ColumnProblem {
+  const [rows, columns] = weight.shape;
+  const tiling = tilingOf(args, weight.shape);
   return {
     weight: withoutColumns(toFloat32(weight), dead).data,
-    scale: perRow(toFloat32(scale).data, weight.shape[0]),
-    zeroPoint: zeroPoint && perRow(zeroPoint.data, weight.shape[0]),
-    groupOfColumn: groupOfColumn(args, weight.shape[1]),
+    scale: perRow(scalesOf(qparams), tiling, rows),
+    zeroPoint: qparams.zeroPoint && perRow(qparams.zeroPoint.data, tiling, rows),
+    groupOfColumn: Int32Array.from({ length: columns }, (_, column) => Math.floor(column / tiling.columns)),
     order,
     numBits: args.numBits,
+    type: args.type,
   };
 }
 
-/** Index of the scale that each column uses. */
-function groupOfColumn({ strategy, groupSize }: QuantizationArgs, columns: number): Int32Array {
-  const size = strategy === "group" ? (groupSize as number) : columns;
-  return Int32Array.from({ length: columns }, (_, column) => Math.floor(column / size));
-}
-
-/** One value for each row: a scale for the whole tensor stands in every row. */
-function perRow<T extends Float32Array | Int8Array>(values: T, rows: number): T {
-  if (values.length > 1 || rows === 1) return values;
-  return new (values.constructor as new (length: number) => T)(rows).fill(values[0]) as T;
+/** The values of each row's own tiles: those of tiles of several rows stand in every one of these. */
+function perRow<T extends Float32Array | Int8Array>(values: T, { rows: height, scaleShape }: Tiling, rows: number): T {
+  if (height === 1) return values;
+  const width = scaleShape.length === 1 ? 1 : scaleShape[1];
+  const result = new (values.constructor as new (length: number) => T)(rows * width);
+  for (let row = 0; row < rows; row++) {
+    const from = Math.floor(row / height) * width;
+    result.set(values.subarray(from, from + width), row * width);
+  }
+  return result;
 }
 
 function invalid(field: string, found: unknown, expected: string): RecipeError {
