@@ -200,9 +200,19 @@ export function traceForRun(
   sample: Batch,
   options: Omit<OneshotOptions, "output">,
 ): Subgraph[] {
-  const targets = options.onePass ? ["Linear"] : getSequentialTargets(modifiers, model, options);
-  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
+  const onePass = options.onePass ?? prefersOnePass(modifiers, options);
+  const targets = onePass ? ["Linear"] : getSequentialTargets(modifiers, model, options);
+  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: onePass };
   return traceSubgraphs(model, sample, targets, options.tracingIgnore, partition);
+}
+
+/** Whether a modifier works best so and none wants other subgraphs. */
+function prefersOnePass(
+  modifiers: readonly Modifier[],
+  { sequentialTargets }: Omit<OneshotOptions, "output">,
+): boolean {
+  const given = sequentialTargets ?? modifiers.find((modifier) => modifier.sequentialTargets ?? modifier.coupled);
+  return given === undefined && modifiers.some(({ onePass }) => onePass);
 }
 
 /** Batches for the modifiers that need any; undefined if none does. */

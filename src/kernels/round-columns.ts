@@ -41,7 +41,8 @@ export async function roundColumns(
   problem: ColumnProblem,
 ): Promise<RoundedColumns> {
   const { arena, threads, products, buffers } = context;
-  const place = placeProblem(context, factor, problem);
+  const place = placeProblem(context, factor.columns, problem);
+  const order = arena.put(problem.order);
   const { columns, rows, lanes } = place;
   const difference = buffers.take("F32", [columns, lanes]); // D, position by position
   for (const { start, matrix } of factor.panels.toReversed()) {
@@ -56,7 +57,7 @@ export async function roundColumns(
       const shareOf = sharesOfRows(threads, rows);
       await threads.run("roundBlock", (thread) => {
         const share = shareOf(thread);
-        const { weight, order, group, scale, zero, pruned, codes, loss, lowest, highest } = place;
+        const { weight, group, scale, zero, pruned, codes, loss, lowest, highest } = place;
         const tables = [
           weight,
           order + 4 * start,
@@ -83,9 +84,9 @@ export async function roundColumns(
   };
 }
 
-/** Puts what all panels share into the kernels' memory. */
-function placeProblem({ arena }: KernelContext, { columns }: LowerPanels, problem: ColumnProblem) {
-  const { weight, scale, zeroPoint, groupOfColumn, order, numBits, pruned } = problem;
+/** Puts what all parts of a problem share into the kernels' memory. */
+export function placeProblem({ arena }: KernelContext, columns: number, problem: Omit<ColumnProblem, "order">) {
+  const { weight, scale, zeroPoint, groupOfColumn, numBits, pruned } = problem;
   const rows = weight.length / columns;
   const lanes = Math.ceil(rows / ROWS) * ROWS;
   const half = 2 ** (numBits - 1);
@@ -94,7 +95,6 @@ function placeProblem({ arena }: KernelContext, { columns }: LowerPanels, proble
     rows,
     lanes,
     weight: arena.put(weight),
-    order: arena.put(order),
     group: arena.put(groupOfColumn),
     scale: arena.put(byGroup(scale, rows, lanes)),
     zero: arena.put(byGroup(zeroPoint ?? new Int8Array(scale.length), rows, lanes)),
