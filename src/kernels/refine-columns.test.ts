@@ -126,9 +126,17 @@ test("scales are those of the dtype that they are stored in, and stay as they ar
 test("what is pruned keeps its code", async () => {
   const [hessian, problem] = [randomHessian(40, 7), randomProblem({ rows: 13, columns: 40, groupSize: 8 }, 8)];
   const pruned = Uint8Array.from(problem.codes, (code) => Number(code < 0));
-  const { codes } = await pool.refineColumns(quadratic(hessian, 3), { ...problem, pruned, storedScale: FLOAT32 });
-  expect(codes).not.toEqual(problem.codes);
-  expect(codes.filter((_, at) => pruned[at])).toEqual(problem.codes.filter((_, at) => pruned[at]));
+  const sparse = {
+    ...problem,
+    pruned,
+    codes: problem.codes.map((code) => Math.max(code, 0)),
+    weight: problem.weight.map((value, at) => (pruned[at] ? 0 : value)),
+    zeroPoint: undefined,
+    storedScale: FLOAT32,
+  };
+  const { codes } = await pool.refineColumns(quadratic(hessian, 3), sparse);
+  expect(codes).not.toEqual(sparse.codes);
+  expect(codes.filter((_, at) => pruned[at])).toEqual(new Int8Array(pruned.reduce((sum, mark) => sum + mark, 0)));
 });
 
 test("the bytes do not depend on the number of threads", async () => {

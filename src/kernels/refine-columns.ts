@@ -39,6 +39,13 @@ export interface RefinedColumns {
   readonly gain: number;
 }
 
+/** Scales that are tried to each side of a group's in the first sweep, and how far apart; each sweep after it halves that. */
+const [TRIALS, STEP] = [2, 0.06];
+/** Sweeps that try other scales. */
+const SEARCHES = 3;
+
+const NO_SCALE: StoredScale = { droppedBits: 0, smallest: 0 };
+
 /** Columns that the kernel holds at once; a group of more of them keeps its scale. */
 const WIDEST = 128;
 
@@ -53,7 +60,7 @@ interface Block {
 
 /**
  * Coordinate descent on the codes of a weight, and on its scales between, a block of columns at a time: the gradient of a
- * block is one matrix product. No step makes tr((W − Ŵ) H (W − Ŵ)ᵀ) larger. Follows QuantEase (arXiv:2309.01885) for codes.
+ * block is one matrix product. The first sweeps also try other scales, each with the codes that suit it. No step makes tr((W − Ŵ) H (W − Ŵ)ᵀ) larger. Follows QuantEase (arXiv:2309.01885) for codes.
  * The result does not depend on the number of threads.
  */
 export async function refineColumns(
@@ -69,7 +76,15 @@ export async function refineColumns(
   const difference = differenceOf(problem, buffers.take("F32", [columns, lanes]));
   for (let sweep = 0; sweep < sweeps; sweep++) {
     for (const block of blocksOf(problem.groupOfColumn)) {
-      await refineBlock(context, { hessian, diagonal, difference, block, place, storedScale: problem.storedScale });
+      await refineBlock(context, {
+        hessian,
+        diagonal,
+        difference,
+        block,
+        place,
+        sweep,
+        storedScale: problem.storedScale,
+      });
     }
   }
   buffers.give(difference);
@@ -85,12 +100,13 @@ export async function refineColumns(
 interface BlockStep extends Omit<RefinementOptions, "sweeps">, Pick<RefinementProblem, "storedScale"> {
   readonly difference: Tensor<"F32">;
   readonly block: Block;
+  readonly sweep: number;
   readonly place: ReturnType<typeof placeProblem>;
 }
 
 async function refineBlock(context: KernelContext, step: BlockStep): Promise<void> {
   const { arena, threads, products, buffers } = context;
-  const { difference, block, place, storedScale } = step;
+  const { difference, block, place, storedScale, sweep } = step;
   const { start, end, group } = block;
   const { columns, rows, lanes, lowest, highest } = place;
   const width = end - start;
@@ -100,11 +116,13 @@ async function refineBlock(context: KernelContext, step: BlockStep): Promise<voi
   const own = rowsOf(difference, start, end);
   await arena.scoped(async () => {
     const [slopes, changed, square] = [gradient, own, rowsOf(beside, start, end)].map(({ data }) => arena.put(data));
-    const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * 2 * width));
+    const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * 5 * width));
     const shareOf = sharesOfRows(threads, rows);
     const [scale, zero] = [place.scale, place.zero].map((address) => address + 4 * group * lanes);
     const pruned = place.pruned && place.pruned + start;
-    const refit = storedScale && block.whole ? [1, storedScale.droppedBits, storedScale.smallest] : [0, 0, 0];
+    const { droppedBits, smallest } = storedScale ?? NO_SCALE;
+    const search = [sweep < SEARCHES ? TRIALS : 0, STEP / 2 ** sweep];
+    const refit = [storedScale && block.whole ? 1 : 0, droppedBits, smallest, ...search];
     await threads.run("refineBlock", (thread) => {
       const share = shareOf(thread);
       const tables = [slopes, changed, square, scale, zero, pruned, place.codes + start, place.loss, scratch[thread]];
