@@ -72,7 +72,8 @@ export interface OneshotOptions
   readonly precision?: Precision;
   /**
    * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
-   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. False.
+   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. False, unless a
+   * modifier works best so.
    */
   readonly onePass?: boolean;
   /** Sequential targets that are compressed together. 1. */
