@@ -16,6 +16,8 @@ export interface MeasuredRun {
   readonly output: string;
   readonly samples: number;
   readonly passes?: 1 | 2;
+  /** A recipe's file or text; the benchmark's by default. */
+  readonly recipe?: string;
 }
 
 /** The path of a file beside the benchmarks. */
@@ -23,9 +25,10 @@ export function here(path: string): string {
   return fileURLToPath(new URL(path, import.meta.url));
 }
 
-/** Compresses as the benchmark's recipe says, in a process of its own, whose peak memory is therefore the run's. */
-export async function measure({ model, dataset, output, samples, passes = 2 }: MeasuredRun): Promise<Measurement> {
-  const args = [here("compress.mjs"), model, dataset, output, String(samples), here("gptq-w4g64.yaml"), String(passes)];
+/** Compresses as a recipe says, in a process of its own, whose peak memory is therefore the run's. */
+export async function measure({ model, dataset, output, samples, ...run }: MeasuredRun): Promise<Measurement> {
+  const { recipe = here("gptq-w4g64.yaml"), passes } = run;
+  const args = [here("compress.mjs"), model, dataset, output, String(samples), recipe, String(passes ?? "")];
   const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 2 ** 26 });
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 }

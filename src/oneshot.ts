@@ -74,7 +74,7 @@ export interface OneshotOptions
    * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
    * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. Linears that a
    * modifier changes together with a norm or linear before them lie in one part with it; AWQ's parts are attention and
-   * feed-forward. False.
+   * feed-forward. False, unless a modifier works best so.
    */
   readonly onePass?: boolean;
   /** Sequential targets that are compressed together. 1. */
@@ -213,13 +213,23 @@ export function traceForRun(
   sample: Batch,
   options: Omit<OneshotOptions, "output">,
 ): Subgraph[] {
+  const onePass = options.onePass ?? prefersOnePass(modifiers, options);
   const units = modifiers.flatMap(({ units = [] }) => units);
-  const targets = options.onePass ? ["Linear", ...units] : getSequentialTargets(modifiers, model, options);
+  const targets = onePass ? ["Linear", ...units] : getSequentialTargets(modifiers, model, options);
   return traceSubgraphs(model, sample, targets, options.tracingIgnore, {
     targetsPerSubgraph: options.sequentialTargetsPerSubgraph,
-    shareInputs: options.onePass,
+    shareInputs: onePass,
     together: modifiers.flatMap(({ coupled = [] }) => coupled.map(({ modules }) => modules)),
   });
+}
+
+/** Whether a modifier works best so and none wants other subgraphs. */
+function prefersOnePass(
+  modifiers: readonly Modifier[],
+  { sequentialTargets }: Omit<OneshotOptions, "output">,
+): boolean {
+  const given = sequentialTargets ?? modifiers.find((modifier) => modifier.sequentialTargets ?? modifier.coupled);
+  return given === undefined && modifiers.some(({ onePass }) => onePass);
 }
 
 /** Batches for the modifiers that need any; undefined if none does. */

@@ -2,6 +2,7 @@ import { type LowerPanels, takeLowerPanels } from "../src/kernels/lower-panels.t
 import type { ColumnProblem, RoundedColumns } from "../src/kernels/round-columns.ts";
 import { codeTypeOf } from "../src/schemes/code-type.ts";
 import { Buffers } from "../src/tensor/buffers.ts";
+import { decodePlainly, encodePlainly, type PlainScale } from "./plain-codes.ts";
 
 /** Numbers between -1 and 1 that depend on the seed alone. */
 export function randomValues(length: number, seed: number): Float32Array {
@@ -90,12 +91,11 @@ function roundToNearest(problem: ColumnProblem, row: number, column: number, val
   const groups = scale.length / (weight.length / groupOfColumn.length);
   const at = row * groups + groupOfColumn[column];
   const zero = zeroPoint?.[at] ?? 0;
-  const scaled = Math.fround(Math.fround(value) / scale[at]) + zero;
-  const { min, max, encode, values } = codeTypeOf({ type, numBits });
-  const found = type === "float" ? new Uint8Array(1) : new Int8Array(1);
-  encode(Float32Array.of(Math.min(Math.max(scaled, min), max)), 1, found, 0);
-  const code = values[found[0] & 0xff] === 0 && type === "float" ? 0 : found[0]; // no negative zero
-  return { code, value: (values[code & 0xff] - zero) * scale[at] };
+  const { min, max, kind } = codeTypeOf({ type, numBits });
+  const plain: PlainScale = { kind, dtype: "F32", scale: scale[at], zeroPoint: zero, range: [min, max] };
+  const found = encodePlainly(Math.fround(value), plain);
+  const code = type === "float" && decodePlainly(found, plain) === 0 ? 0 : found; // no negative zero
+  return { code, value: (decodePlainly(code, { ...plain, scale: 1, zeroPoint: 0 }) - zero) * scale[at] };
 }
 
 /** By Gauss and Jordan, without pivoting: for symmetric positive definite matrices. */

@@ -5,6 +5,12 @@ import { factorize, type KernelContext } from "./cholesky.ts";
 import { type LowerPanels, takeLowerPanels } from "./lower-panels.ts";
 import type { MatrixProducts } from "./matrix-products.ts";
 import { type PrunedColumns, type PruningProblem, pruneColumns } from "./prune-columns.ts";
+import {
+  type RefinedColumns,
+  type RefinementOptions,
+  type RefinementProblem,
+  refineColumns,
+} from "./refine-columns.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
 import { Threads } from "./threads.ts";
 
@@ -65,6 +71,11 @@ export class KernelPool {
       buffers.give(product);
       return error;
     });
+  }
+
+  /** Makes the error of a rounded weight smaller, by coordinate descent: see {@link refineColumns}. */
+  refineColumns(options: RefinementOptions, problem: RefinementProblem): Promise<RefinedColumns> {
+    return this.#enqueue(() => this.context.arena.scoped(() => refineColumns(this.context, options, problem)));
   }
 
   /** Stops the threads. */

@@ -86,7 +86,8 @@ async function roundStack(
   problems: readonly ColumnProblem[],
 ): Promise<RoundedColumns[]> {
   const { arena, threads, products, buffers } = context;
-  const place = placeProblems(context, factor, problems);
+  const place = placeProblems(context, factor.columns, problems);
+  const order = arena.put(problems[0].order);
   const { columns, rows, lanes } = place;
   const difference = buffers.take("F32", [columns, lanes]); // D, position by position
   for (const { start, matrix } of factor.panels.toReversed()) {
@@ -102,7 +103,7 @@ async function roundStack(
       const shareOf = sharesOfRows(threads, rows);
       threads.run("roundBlock", (thread) => {
         const share = shareOf(thread);
-        const { weight, order, group, scale, zero, pruned, codes, loss, grid } = place;
+        const { weight, group, scale, zero, pruned, codes, loss, grid } = place;
         const tables = [
           weight,
           order + 4 * start,
@@ -126,9 +127,11 @@ async function roundStack(
   return resultsOf(context, place, problems);
 }
 
-/** Puts what all panels share into the kernels' memory. */
-function placeProblems({ arena }: KernelContext, { columns }: LowerPanels, problems: readonly ColumnProblem[]) {
-  const [{ groupOfColumn, order }] = problems;
+/** What the kernels are told of a weight, whatever the order of its columns. */
+type PlacedProblem = Omit<ColumnProblem, "order">;
+
+/** Puts what all parts of some problems, stacked, share into the kernels' memory. */
+export function placeProblems({ arena }: KernelContext, columns: number, problems: readonly PlacedProblem[]) {
   const rows = problems.reduce((sum, { weight }) => sum + weight.length / columns, 0);
   const lanes = Math.ceil(rows / ROWS) * ROWS;
   const weight = arena.take(4 * rows * columns);
@@ -146,8 +149,7 @@ function placeProblems({ arena }: KernelContext, { columns }: LowerPanels, probl
     lanes,
     weight,
     pruned,
-    order: arena.put(order),
-    group: arena.put(groupOfColumn),
+    group: arena.put(problems[0].groupOfColumn),
     scale: arena.put(byGroup(problems, ({ scale }) => scale, columns, lanes)),
     zero: arena.put(
       byGroup(problems, ({ zeroPoint, scale }) => zeroPoint ?? new Int8Array(scale.length), columns, lanes),
@@ -162,7 +164,7 @@ function placeProblems({ arena }: KernelContext, { columns }: LowerPanels, probl
  * What the kernel rounds to: the lowest and the highest number; of floats also the least that is not subnormal and the bits of
  * the fraction.
  */
-function gridOf({ type, numBits }: ColumnProblem): readonly [number, number, number, number] {
+function gridOf({ type, numBits }: PlacedProblem): readonly [number, number, number, number] {
   if (type === "float") return numBits === 8 ? [-448, 448, 2 ** -6, 3] : [-6, 6, 1, 1];
   const half = 2 ** (numBits - 1);
   return [-half, half - 1, 0, 0];
@@ -170,8 +172,8 @@ function gridOf({ type, numBits }: ColumnProblem): readonly [number, number, num
 
 /** [groups, lanes] of values [rows, groups] of each problem; lanes past the end repeat the last row. */
 function byGroup(
-  problems: readonly ColumnProblem[],
-  valuesOf: (problem: ColumnProblem) => Float32Array | Int8Array,
+  problems: readonly PlacedProblem[],
+  valuesOf: (problem: PlacedProblem) => Float32Array | Int8Array,
   columns: number,
   lanes: number,
 ): Float32Array {

@@ -1,6 +1,7 @@
 import { RecipeError } from "../errors.ts";
 import type { ColumnProblem } from "../kernels/round-columns.ts";
 import type { Module } from "../nn/module.ts";
+import { imatrixMse } from "../observers/mse.ts";
 import { type ObserverRegistry, observers } from "../observers/registry.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { codeTypeOf } from "../schemes/code-type.ts";
@@ -17,6 +18,7 @@ import { type PreparedHessian, prepareHessian, warnOfFailures, withoutColumns } 
 import type { CompressionStage, FinalizeContext, Modifier, ModifierContext } from "./modifier.ts";
 import { targetsIn } from "./quantization.ts";
 import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
+import { type Refined, refineRounding } from "./refinement.ts";
 import { bySharedInput } from "./shared-input.ts";
 import { type Statistic, secondMoment, type Tap } from "./tap.ts";
 import { WeightScales, type WeightTarget } from "./weight-scales.ts";
@@ -36,7 +38,19 @@ export interface GPTQOptions extends QuantizationOptions {
   readonly sequentialTargets?: readonly string[];
   /** Order of the columns: by falling importance ("static", the default, or its synonym "weight"), or their own (null). */
   readonly actorder?: Actorder;
+  /** How often codes and scales are gone through again after the loop: see {@link refineRounding}. 0. */
+  readonly refinementSweeps?: number;
+  /** "best": the options that measured best, each of which may be overruled; see {@link GPTQ_PRESETS}. */
+  readonly preset?: keyof typeof GPTQ_PRESETS;
 }
+
+/**
+ * Options under one name. "best": ranges that the Hessian's diagonal weighs (`imatrix_mse`), the weight refined after the loop,
+ * and each group of linears calibrated on what the compressed ones before it give (`onePass`).
+ */
+export const GPTQ_PRESETS = {
+  best: { weightObserver: imatrixMse.name, refinementSweeps: 4, onePass: true },
+} as const;
 
 /**
  * GPTQ (arXiv:2210.17323): rounds a weight column by column, moving each error to the columns still to come.
@@ -49,20 +63,27 @@ export class GPTQModifier implements Modifier {
   readonly name = "GPTQModifier";
   readonly requiresCalibrationData = true;
   readonly sequentialTargets?: readonly string[];
+  readonly onePass: boolean;
   quantization: ModelQuantization = { schemes: new Map(), kvCacheScheme: null };
   readonly #taps = new Map<Module, Tap>();
   #activations?: ActivationCalibration;
   #scales?: WeightScales;
+  readonly #refinementSweeps: number;
 
   /** @param registry - observers that the options may name */
   constructor(
     readonly options: GPTQOptions,
     private readonly registry: ObserverRegistry = observers,
   ) {
-    const { blockSize = 128, dampeningFrac = 0.01 } = options;
+    const preset = options.preset && GPTQ_PRESETS[options.preset];
+    const { blockSize = 128, dampeningFrac = 0.01, refinementSweeps = preset?.refinementSweeps ?? 0 } = options;
+    this.onePass = preset?.onePass ?? false;
+    this.#refinementSweeps = refinementSweeps;
     this.sequentialTargets = options.sequentialTargets;
     if (!(Number.isInteger(blockSize) && blockSize > 0)) throw invalid("block_size", blockSize, "a positive integer");
     if (!(dampeningFrac >= 0)) throw invalid("dampening_frac", dampeningFrac, "a number of at least 0");
+    if (!(Number.isInteger(refinementSweeps) && refinementSweeps >= 0))
+      throw invalid("refinement_sweeps", refinementSweeps, "an integer of at least 0");
     this.#resolve();
   }
 
@@ -114,11 +135,11 @@ export class GPTQModifier implements Modifier {
           "Use more samples, or calibrate all experts with all tokens.",
       );
     }
-    const rounded = unseen ? undefined : await stage.kernels.roundColumns(hessian.values, problems);
+    const rounded = unseen ? undefined : await this.#round(stage, seen, hessian, problems, targets, qparams);
     for (const [index, { path, module, args }] of targets.entries()) {
       const quantized: QuantizedWeight = rounded
         ? {
-            ...qparams[index],
+            ...rounded[index].qparams,
             codes: new Tensor(codeTypeOf(args).dtype, module.weight.shape, rounded[index].codes),
             args,
           }
@@ -135,10 +156,35 @@ export class GPTQModifier implements Modifier {
     }
   }
 
+  /** The column loop, and the refinement of what it gives. */
+  async #round(
+    { kernels }: CompressionStage,
+    seen: Statistic,
+    hessian: PreparedHessian,
+    problems: readonly ColumnProblem[],
+    targets: readonly WeightTarget[],
+    qparams: readonly QParams[],
+  ): Promise<Refined[] | undefined> {
+    const rounded = await kernels.roundColumns(hessian.values, problems);
+    const found = rounded?.map((result, index) => ({ ...result, qparams: qparams[index] }));
+    const sweeps = this.#refinementSweeps;
+    if (!found || sweeps === 0) return found;
+    return Promise.all(
+      found.map((result, index) => {
+        const rounding = { ...result, problem: problems[index], args: targets[index].args };
+        return refineRounding(kernels, seen, hessian, rounding, sweeps);
+      }),
+    );
+  }
+
   /** The schemes with their activation order settled. */
   #resolve(): QuantizationScheme[] {
-    return resolveSchemes(this.name, this.options).map((scheme) => {
+    const { preset } = this.options;
+    const weightObserver = this.options.weightObserver ?? (preset && GPTQ_PRESETS[preset].weightObserver);
+    return resolveSchemes(this.name, { ...this.options, weightObserver }).map((scheme) => {
       const { weights } = scheme;
+      if (weights?.type === "float" && this.#refinementSweeps > 0)
+        throw invalid("refinement_sweeps", this.#refinementSweeps, "0 for weights that become floats");
       return {
         ...scheme,
         weights: weights && { ...weights, actorder: resolveActorder(this.options.actorder, weights.actorder) },

@@ -12,6 +12,8 @@ export interface PreparedHessian {
   readonly order: Int32Array;
   /** Columns whose input was always zero: their weights do not matter and become zero. */
   readonly dead: readonly number[];
+  /** The damped diagonal, column by column. */
+  readonly diagonal: Float64Array;
 }
 
 /** How a Hessian is made ready. */
@@ -48,7 +50,7 @@ export function prepareHessian(
   }
   for (let i = 0; i < columns; i++) diagonal[i] += damping;
   permute(value, order, 2 / sequences, diagonal, panels);
-  return { values: panels, order, dead };
+  return { values: panels, order, dead, diagonal };
 }
 
 /** Sets the result to the lower triangle of scale · H[order, order], its diagonal replaced by diagonal[order]. */
