@@ -4,7 +4,7 @@ import { Node } from "../fx/node.ts";
 import type { Argument } from "../fx/traceable.ts";
 import { Tracer } from "../fx/tracer.ts";
 import type { ValueType } from "../fx/types.ts";
-import type { ParameterChanges, Replay } from "../modifiers/modifier.ts";
+import type { ParameterChanges } from "../modifiers/modifier.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import { squaredError } from "../ops/squared-error.ts";
@@ -12,6 +12,7 @@ import { Executable, type ParameterValues, type Value } from "../runtime/executa
 import type { Tensor } from "../tensor/tensor.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
 import type { DispatchedModel } from "./dispatch.ts";
+import type { Recording, SquaredError } from "./executor.ts";
 import { IntermediatesCache, type IntermediatesOptions } from "./intermediates.ts";
 import type { Subgraph } from "./subgraph.ts";
 import { pickRows, type Weights } from "./weights.ts";
@@ -32,13 +33,13 @@ export interface ReplayOptions extends IntermediatesOptions {
  *
  * @throws CompressionError for a module that the subgraph does not call exactly once
  */
-export async function recordReplay(
+export async function recordCalls(
   subgraph: Subgraph,
   module: Module,
   dispatched: DispatchedModel,
   cache: IntermediatesCache,
   options: ReplayOptions,
-): Promise<Replay> {
+): Promise<Recording> {
   const calls: (readonly Argument[])[] = [];
   const hook = module.registerForwardPreHook((_, args) => {
     calls.push(args);
@@ -46,13 +47,13 @@ export async function recordReplay(
   });
   const select = () => Object.fromEntries(argumentsOf(oneCall(calls, module)).computed);
   const upTo = await CompiledGraph.compile(subgraph, dispatched, select).finally(hook.remove);
-  const recording = new Recording(subgraph, module, oneCall(calls, module), dispatched, cache, options);
+  const recording = new RecordedCalls(subgraph, module, oneCall(calls, module), dispatched, cache, options);
   await recording.record(upTo);
   return recording;
 }
 
 /** Keeps what is computed for the module; what it reads of the subgraph's inputs, it has from where these are kept. */
-class Recording implements Replay {
+class RecordedCalls implements Recording {
   readonly #own: IntermediatesCache;
   readonly #arguments: CallArguments;
   readonly #types: CallTypes;
@@ -84,7 +85,7 @@ class Recording implements Replay {
     }
   }
 
-  async error(changes: ParameterChanges): Promise<number> {
+  async squaredError(changes: ParameterChanges): Promise<SquaredError> {
     this.#compared ??= Executable.compile(
       new CallTracer().call(this.module, this.#types, EXPECTED),
       this.dispatched.runtime,
@@ -101,7 +102,7 @@ class Recording implements Replay {
       sum += Number((error as Tensor).data[0]);
       count += length;
     }
-    return sum / count;
+    return { sum, count };
   }
 
   close(): Promise<void> {

@@ -12,6 +12,7 @@ import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { RunControl } from "./events.ts";
+import type { Observed } from "./executor.ts";
 import { expectEqual } from "./self-check.ts";
 import type { SubgraphRuns } from "./subgraph-runs.ts";
 import type { Weights } from "./weights.ts";
@@ -21,11 +22,11 @@ export class Statistics {
   readonly #seen = new Map<Tap, Statistic>();
 
   /** Keeps what taps have seen in one subgraph; what a tap saw in an earlier one is added to it. */
-  add(statistics: Iterable<readonly [Tap, Statistic]>): void {
-    for (const [tap, seen] of statistics) {
+  add({ taps, statistic }: Observed): void {
+    for (const tap of taps) {
       const before = this.#seen.get(tap);
-      if (before) this.#seen.set(tap, merge(tap, before, seen));
-      else this.#seen.set(tap, seen);
+      if (before) this.#seen.set(tap, merge(tap, before, statistic));
+      else this.#seen.set(tap, statistic);
     }
   }
 

@@ -3,22 +3,21 @@ import type { Replay } from "../modifiers/modifier.ts";
 import type { Module } from "../nn/module.ts";
 import type { Value } from "../runtime/executable.ts";
 import type { DispatchedModel } from "./dispatch.ts";
+import type { Recording } from "./executor.ts";
 import type { IntermediatesCache } from "./intermediates.ts";
-import { type ReplayOptions, recordReplay } from "./replay.ts";
 import type { Subgraph } from "./subgraph.ts";
 
 /** Runs one subgraph for modifiers, with the weights as they are at the time. */
 export class SubgraphRuns {
   /**
-   * @param cache - what the subgraph reads in each calibration batch
-   * @param samples - the same for one small sample, or for none
+   * @param samples - what the subgraph reads for one small sample, or for none
+   * @param record - records a module below the subgraph over all batches
    */
   constructor(
     private readonly subgraph: Subgraph,
     private readonly dispatched: DispatchedModel,
-    private readonly cache: IntermediatesCache,
     private readonly samples: IntermediatesCache,
-    private readonly options: ReplayOptions = {},
+    private readonly record: (module: Module) => Promise<Recording>,
   ) {}
 
   /** What the subgraph returns for the sample. */
@@ -36,8 +35,15 @@ export class SubgraphRuns {
     await this.samples.update(0, outputs);
   }
 
-  /** Records what a module below the subgraph is given in each calibration batch. */
-  replay(module: Module): Promise<Replay> {
-    return recordReplay(this.subgraph, module, this.dispatched, this.cache, this.options);
+  /** Keeps what a module below the subgraph is given in each calibration batch, to run it again. */
+  async replay(module: Module): Promise<Replay> {
+    const recording = await this.record(module);
+    return {
+      async error(changes) {
+        const { sum, count } = await recording.squaredError(changes);
+        return sum / count;
+      },
+      close: () => recording.close(),
+    };
   }
 }
