@@ -37,16 +37,15 @@ import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts"
 import { profileReads, profileRun } from "./sequential/profile-run.ts";
 import { rewriteModel } from "./sequential/rewrite-model.ts";
 import { selfCheck } from "./sequential/self-check.ts";
-import type { Subgraph } from "./sequential/subgraph.ts";
-import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { threadsForModel } from "./sequential/threads-for-model.ts";
-import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
+import { type SubgraphOptions, traceForRun } from "./sequential/trace-for-run.ts";
 import { version } from "./version.ts";
+import { startWorkers } from "./workers/start-workers.ts";
 
 /** Arguments of {@link oneshot}; names and meanings as in llm-compressor's entry point of that name. */
 export interface OneshotOptions
   extends RunControl,
-    TargetArguments,
+    SubgraphOptions,
     CalibrationOptions,
     IntermediatesOptions,
     Omit<DispatchOptions, "onWarning"> {
@@ -70,21 +69,17 @@ export interface OneshotOptions
   readonly maxShardSize?: number;
   /** The dtype to save in: "auto", the default, keeps each tensor's own. */
   readonly precision?: Precision;
-  /**
-   * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
-   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. False.
-   */
-  readonly onePass?: boolean;
-  /** Sequential targets that are compressed together. 1. */
-  readonly sequentialTargetsPerSubgraph?: number;
-  /** Names of functions that the trace does not enter. */
-  readonly tracingIgnore?: readonly string[];
   /** Whether experts are calibrated with all tokens, not only with those that are routed to them. False. */
   readonly moeCalibrateAllExperts?: boolean;
   /** Whether later subgraphs are calibrated on what the compressed ones before them give. True. */
   readonly propagateError?: boolean;
   /** Whether the subgraphs are first compared with the model as one graph, on one sample. True. */
   readonly selfCheck?: boolean;
+  /**
+   * Processes that the calibration batches are shared out to, with threads and memory budget. It pays where one process does
+   * not keep all cores at work. What they see is summed in another order: results differ by rounding. 1, this process.
+   */
+  readonly workers?: number;
 }
 
 /**
@@ -108,6 +103,7 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
   profiler: false,
   memoryBudget: false,
   device: true,
+  workers: true,
   precision: true,
   maxShardSize: true,
   onePass: true,
@@ -150,10 +146,16 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
     const { model, modifiers, data } = await prepare(checkpoint, options);
+    const { folder } = checkpoint;
     const output = await openOutput(model, checkpoint, modifiers, data, options);
     try {
       const batches = data && packBatches(data.batches);
-      const compressed = await compress(model, batches, { modifiers, kernels, finished: output.finished }, options);
+      const compressed = await compress(
+        model,
+        batches,
+        { folder, modifiers, kernels, finished: output.finished },
+        options,
+      );
       for await (const modules of compressed) {
         await timeStep(profiler, "write", () => output.write(modules));
         options.signal?.throwIfAborted();
@@ -181,6 +183,16 @@ export interface Preparation {
 
 /** Resolves and checks all that a run works with. */
 export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptions, "output">): Promise<Preparation> {
+  const { model, modifiers } = await prepareModel(checkpoint, options);
+  const data = await timeStep(options.profiler, "tokenize", () => calibrationData(modifiers, checkpoint, options));
+  return { model, modifiers, data };
+}
+
+/** The model and the modifiers of a run, initialised; what they change all over the model is changed. */
+export async function prepareModel(
+  checkpoint: Checkpoint,
+  options: Omit<OneshotOptions, "output" | "model">,
+): Promise<Pick<Preparation, "model" | "modifiers">> {
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
   bindCheckpoint(model, checkpoint);
@@ -189,20 +201,7 @@ export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptio
   const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
   initializeModifiers(modifiers, model, { warn });
   await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
-  const data = await timeStep(options.profiler, "tokenize", () => calibrationData(modifiers, checkpoint, options));
-  return { model, modifiers, data };
-}
-
-/** The subgraphs that a run with these options goes through. */
-export function traceForRun(
-  model: CausalLM,
-  modifiers: readonly Modifier[],
-  sample: Batch,
-  options: Omit<OneshotOptions, "output">,
-): Subgraph[] {
-  const targets = options.onePass ? ["Linear"] : getSequentialTargets(modifiers, model, options);
-  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
-  return traceSubgraphs(model, sample, targets, options.tracingIgnore, partition);
+  return { model, modifiers };
 }
 
 /** Batches for the modifiers that need any; undefined if none does. */
@@ -251,7 +250,11 @@ async function openOutput(
 async function compress(
   model: CausalLM,
   batches: readonly Batch[] | undefined,
-  { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels"> & { readonly finished: FinishedParts },
+  {
+    folder,
+    finished,
+    ...parts
+  }: Pick<PipelineOptions, "modifiers" | "kernels"> & { folder: string; finished: FinishedParts },
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
   const { precision = "auto", propagateError, device = "cpu", profiler, onProgress } = options;
@@ -265,8 +268,16 @@ async function compress(
   const isChecked = finished.count > 0; // by the run that this one goes on with
   if (!isChecked && (options.selfCheck ?? true))
     await timeStep(profiler, "self-check", () => selfCheck(subgraphs, dispatched, batches[0]));
-  const { memoryBudget = defaultMemoryBudget() } = options;
-  return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError, finished, memoryBudget });
+  const { memoryBudget = defaultMemoryBudget(), workers = 1 } = options;
+  const shared = { ...options, folder, workers, modifiers: parts.modifiers, memoryBudget, onWarning };
+  const executor = workers > 1 ? await startWorkers(batches, dispatched, shared) : undefined;
+  return compressInOrder(subgraphs, dispatched, batches, {
+    ...stage,
+    propagateError,
+    finished,
+    memoryBudget,
+    executor,
+  });
 }
 
 /** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */

@@ -3,7 +3,7 @@ import type { CompressedModules } from "../formats/compressed-modules.ts";
 import { narrow } from "../formats/narrow.ts";
 import type { KernelPool } from "../kernels/pool.ts";
 import type { CompressionStage, Modifier, ModuleReport, ParameterChanges, Replay } from "../modifiers/modifier.ts";
-import type { Statistic, Tap } from "../modifiers/tap.ts";
+import { mergeStatistics, type Statistic, type Tap } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
@@ -51,7 +51,7 @@ export class Statistics {
 /** A new total: the old ones may be shared with other taps on the same value. */
 function merge(tap: Tap, before: Statistic, seen: Statistic): Statistic {
   const copy = new Tensor("F32", before.value.shape, before.value.data.slice());
-  return { value: tap.reduce.merge(copy, seen.value), sequences: before.sequences + seen.sequences };
+  return mergeStatistics(tap.reduce, { ...before, value: copy }, seen);
 }
 
 /** What a stage works with. */
