@@ -5,7 +5,7 @@ export default defineConfig({
     index: "src/index.ts",
     cli: "src/cli/main.ts",
     "kernel-worker": "src/kernels/worker.ts",
-    "calibration-worker": "src/calibration-worker.ts",
+    "calibration-worker": "src/worker.ts",
   },
   format: "esm",
   dts: true,

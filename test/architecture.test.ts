@@ -28,7 +28,7 @@ const ROOMS = [
   "evaluate",
   "workers",
   "oneshot.ts",
-  "calibration-worker.ts",
+  "worker.ts",
   "estimate",
   "index.ts",
   "cli",

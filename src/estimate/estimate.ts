@@ -44,6 +44,10 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model));
   const kernels = await KernelPool.create(await createMatrixProducts(options), options);
   try {
+    if ((options.workers ?? 1) > 1) {
+      const message = "what is predicted is a run in one process, without workers.";
+      options.onProgress?.({ type: "warning", message });
+    }
     const { model, modifiers, data } = await prepare(checkpoint, { ...options, selfCheck: false });
     const plan = planOutput(model, checkpoint, mergeQuantization(modifiers), options.precision);
     const files = planFiles(plan.tensors, options.maxShardSize);

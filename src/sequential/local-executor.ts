@@ -37,9 +37,9 @@ export class LocalExecutor implements CalibrationExecutor {
     const subgraph = this.subgraphs[index];
     const recorder = new TapRecorder(taps, this.dispatched.weights.buffers);
     const hooks = recorder.attach();
-    const compiled = await CompiledGraph.compile(subgraph, this.dispatched, () => recorder.outputs).finally(
-      hooks.remove,
-    );
+    const compiling = CompiledGraph.compile(subgraph, this.dispatched, () => recorder.outputs);
+    hooks.remove(); // it is traced by now: others may trace while it is compiled
+    const compiled = await compiling;
     await this.#forEachBatch(onBatch, async (batch) => {
       const inputs = { ...(await this.#cache.fetch(batch, subgraph.inputNames)), ...recorder.inputs };
       const totals = await compiled.run(inputs, this.dispatched, recorder.allocate);

@@ -46,7 +46,9 @@ export async function recordCalls(
     return undefined;
   });
   const select = () => Object.fromEntries(argumentsOf(oneCall(calls, module)).computed);
-  const upTo = await CompiledGraph.compile(subgraph, dispatched, select).finally(hook.remove);
+  const compiling = CompiledGraph.compile(subgraph, dispatched, select);
+  hook.remove(); // it is traced by now: others may trace while it is compiled
+  const upTo = await compiling;
   const recording = new RecordedCalls(subgraph, module, oneCall(calls, module), dispatched, cache, options);
   await recording.record(upTo);
   return recording;
