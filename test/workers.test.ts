@@ -60,7 +60,7 @@ describe("with any number of workers", () => {
       expect([...found.keys()]).toEqual([...expected.keys()]);
       for (const [name, tensor] of found) expectClose(name, tensor, expected.get(name) as Tensor);
     }
-  });
+  }, 300_000);
 
   /** To 1e-6 of the largest value; of codes, which are whole and a byte each, now and then one is rounded the other way. */
   function expectClose(name: string, found: Tensor, expected: Tensor): void {
