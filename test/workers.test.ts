@@ -52,15 +52,19 @@ describe("with any number of workers", () => {
     ],
   ];
 
-  test.each(recipes)("%s: the same to 1e-6", async (_, recipe) => {
-    const outputs = [await newOutput(), await newOutput(), await newOutput()];
-    for (const [index, output] of outputs.entries()) await compress(output, { recipe: recipe(), workers: index + 1 });
-    const [expected, ...others] = outputs.map(weightsIn);
-    for (const found of others) {
-      expect([...found.keys()]).toEqual([...expected.keys()]);
-      for (const [name, tensor] of found) expectClose(name, tensor, expected.get(name) as Tensor);
-    }
-  }, 300_000);
+  test.each(recipes)(
+    "%s: the same to 1e-6",
+    async (_, recipe) => {
+      const outputs = [await newOutput(), await newOutput(), await newOutput()];
+      for (const [index, output] of outputs.entries()) await compress(output, { recipe: recipe(), workers: index + 1 });
+      const [expected, ...others] = outputs.map(weightsIn);
+      for (const found of others) {
+        expect([...found.keys()]).toEqual([...expected.keys()]);
+        for (const [name, tensor] of found) expectClose(name, tensor, expected.get(name) as Tensor);
+      }
+    },
+    300_000,
+  );
 
   /** To 1e-6 of the largest value; of codes, which are whole and a byte each, now and then one is rounded the other way. */
   function expectClose(name: string, found: Tensor, expected: Tensor): void {
