@@ -14,6 +14,7 @@ export class Weights implements ParameterValues {
 
   /** Values that others stand for now; somebody may still read them. */
   readonly #replaced: Tensor<"F32">[] = [];
+  readonly #replacements = new Map<Parameter, Tensor<"F32">>();
 
   constructor(model: Module) {
     this.#parameters = new Map(model.namedParameters());
@@ -45,6 +46,12 @@ export class Weights implements ParameterValues {
   replace(parameter: Parameter, value: Tensor<"F32">): void {
     this.#loaded.get(parameter)?.then((replaced) => this.#replaced.push(replaced));
     this.#loaded.set(parameter, Promise.resolve(value));
+    this.#replacements.set(parameter, value);
+  }
+
+  /** The values that stand for parameters now, in place of those on disk. */
+  get replacements(): ReadonlyMap<Parameter, Tensor<"F32">> {
+    return this.#replacements;
   }
 
   /** Forgets all values: a later read goes to disk again, and into the same memory. */
@@ -54,6 +61,7 @@ export class Weights implements ParameterValues {
     for (const value of [...values, ...this.#replaced]) this.buffers.give(value);
     this.#loaded.clear();
     this.#replaced.length = 0;
+    this.#replacements.clear();
     this.buffers.age();
   }
 
