@@ -85,7 +85,7 @@ export class TapRecorder {
   /** What each tap has seen; a module that was called twice has one statistic for each call. */
   *statistics(): Generator<[Tap, Statistic]> {
     for (const { taps, reduce, totals, sequences } of this.#observations) {
-      const statistic = { value: reduce.finish(totals, this.buffers), sequences };
+      const statistic = { value: reduce.finish(totals), sequences };
       for (const total of totals) if (total !== statistic.value) this.buffers.give(total);
       for (const tap of taps) yield [tap, statistic];
     }
