@@ -4,7 +4,7 @@ import type { Modifier } from "../modifiers/modifier.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { Buffer, type Parameter } from "../nn/parameter.ts";
-import { findRowLookups } from "../runtime/row-lookups.ts";
+import { parametersReadWhole } from "../runtime/row-lookups.ts";
 import type { Batch } from "../sequential/intermediates.ts";
 import type { Subgraph } from "../sequential/subgraph.ts";
 import { byteSize } from "../tensor/dtype.ts";
@@ -87,12 +87,7 @@ function isTarget(module: Module, modifiers: readonly Modifier[]): boolean {
 /** Parameters that the graphs read whole and the weights that are compressed, each once. */
 function readBy(graphs: readonly Graph[], targets: readonly Linear[], { root }: Subgraph): Parameter[] {
   const byPath = new Map(root.namedParameters());
-  const paths = graphs.flatMap((graph) => {
-    const tables = new Set(findRowLookups(graph).map(({ inputs: [, table] }) => table));
-    return graph.nodes
-      .filter((node) => node.op === "get_attr" && !tables.has(node))
-      .map(({ targetName }) => targetName);
-  });
+  const paths = graphs.flatMap((graph) => parametersReadWhole(graph).map(({ targetName }) => targetName));
   const read = [...paths.flatMap((path) => byPath.get(path) ?? []), ...targets.map(({ weight }) => weight)];
   return [...new Set(read)].filter((parameter) => !(parameter instanceof Buffer));
 }
