@@ -16,6 +16,8 @@ export interface MeasuredRun {
   readonly output: string;
   readonly samples: number;
   readonly passes?: 1 | 2;
+  /** The dtype to save in: "F32", as in the benchmark, by default. */
+  readonly precision?: "auto" | "F32";
 }
 
 /** The path of a file beside the benchmarks. */
@@ -23,10 +25,19 @@ export function here(path: string): string {
   return fileURLToPath(new URL(path, import.meta.url));
 }
 
+/** How the command line starts Node: see the first line of src/cli/main.ts. */
+export const LIKE_COMMAND_LINE = {
+  args: ["--no-incremental-marking"],
+  env: { ...process.env, MALLOC_MMAP_THRESHOLD_: "131072" },
+};
+
 /** Compresses as the benchmark's recipe says, in a process of its own, whose peak memory is therefore the run's. */
-export async function measure({ model, dataset, output, samples, passes = 2 }: MeasuredRun): Promise<Measurement> {
-  const args = [here("compress.mjs"), model, dataset, output, String(samples), here("gptq-w4g64.yaml"), String(passes)];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 2 ** 26 });
+export async function measure(run: MeasuredRun): Promise<Measurement> {
+  const { model, dataset, output, samples, passes = 2, precision = "F32" } = run;
+  const { args, env } = LIKE_COMMAND_LINE;
+  const own = [model, dataset, output, String(samples), here("gptq-w4g64.yaml"), String(passes), precision];
+  const options = { maxBuffer: 2 ** 26, env };
+  const { stdout } = await promisify(execFile)(process.execPath, [...args, here("compress.mjs"), ...own], options);
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 }
 
