@@ -7,7 +7,9 @@ import { KernelPool } from "../kernels/pool.ts";
 import { mergeQuantization, type OneshotOptions, prepare } from "../oneshot.ts";
 import { createMatrixProducts } from "../runtime/matrix-products.ts";
 import { Runtime } from "../runtime/session.ts";
+import { defaultMemoryBudget } from "../sequential/intermediates.ts";
 import { packBatches } from "../sequential/pack-batches.ts";
+import { threadsForModel } from "../sequential/threads-for-model.ts";
 import { traceForRun } from "../sequential/trace-for-run.ts";
 import { measureRates } from "./measure-rates.ts";
 import { type Memory, predictMemory } from "./memory.ts";
@@ -58,14 +60,15 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
     const steps = subgraphs ? planSteps({ subgraphs, modifiers, batches }) : planStepsWithoutData(model, modifiers);
     const preparation = (performance.now() - start) / 1000;
     const fixed = process.memoryUsage.rss();
-    const runtime = await Runtime.create({ threads: options.threads });
+    const threads = batches ? threadsForModel(model, batches, options.threads) : options.threads;
+    const runtime = await Runtime.create({ threads });
     const rates = await measureRates(checkpoint, runtime, kernels);
     return {
       subgraphs: steps.length,
       tokens: (data?.batches ?? []).reduce((sum, { input_ids }) => sum + input_ids.data.length, 0),
       multiplyAdds: steps.reduce((sum, { runs }) => sum + runs.multiplyAdds, 0),
       seconds: { preparation, ...predictSeconds(steps, outputBytes, rates) },
-      peakBytes: predictMemory(steps, { fixed }),
+      peakBytes: predictMemory(steps, { fixed, memoryBudget: options.memoryBudget ?? defaultMemoryBudget() }),
       outputBytes,
     };
   } finally {

@@ -12,6 +12,7 @@ import {
   refineColumns,
 } from "./refine-columns.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
+import { joinRows, splitRows } from "./split-rows.ts";
 import { Threads } from "./threads.ts";
 
 /** WebAssembly kernels on a pool of threads, of which the calling one is one. One call at a time. */
@@ -41,8 +42,10 @@ export class KernelPool {
    * @param hessian - damped, columns in the problems' positions; its panels are taken back
    * @returns a result for each problem; undefined if the Hessian is not positive definite
    */
-  roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
-    return this.#solve(hessian, problems, roundColumns);
+  async roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
+    const shares = problems.map((problem) => splitRows(problem, hessian.columns));
+    const rounded = await this.#solve(hessian, shares.flat(), roundColumns);
+    return rounded && shares.map(({ length }) => joinRows(rounded.splice(0, length)));
   }
 
   /**

@@ -48,7 +48,7 @@ export interface CompressionStage {
   readonly kernels: KernelPool;
   /** What a tap of this modifier has seen, good until the stage ends; undefined if its module was never run. */
   statistic(tap: Tap): Statistic | undefined;
-  /** The weight in the dtype that the output is saved in, as the modifiers before left it, good until the stage ends. */
+  /** The weight in the dtype that the output is saved in, as the modifiers before left it, good until another takes its place. */
   weight(module: Linear): Promise<Tensor<FloatDType>>;
   /** Replaces a weight: later subgraphs see its effect, and it is saved. */
   setWeight(module: HasWeight, weight: Tensor<"F32">): void;

@@ -158,6 +158,7 @@ export class Stage implements CompressionStage, CompressedModules {
     const { weight } = module;
     this.quantized.set(module, quantized);
     if (propagate) {
+      this.context.weights.discard(weight); // what follows takes its memory
       this.#propagate(weight, dequantizeWeight(quantized, undefined, this.context.weights.buffers));
       this.unsaved.delete(weight);
     } else {

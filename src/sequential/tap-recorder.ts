@@ -86,7 +86,7 @@ export class TapRecorder {
   /** What was seen, value by value; of a module that was called twice, two values. */
   *observed(): Generator<Observed> {
     for (const { taps, reduce, totals, sequences } of this.#observations) {
-      const value = reduce.finish(totals, this.buffers);
+      const value = reduce.finish(totals);
       for (const total of totals) if (total !== value) this.buffers.give(total);
       yield { taps: [...taps], statistic: { value, sequences } };
     }
