@@ -64,7 +64,7 @@ describe("compress, inspect, eval", () => {
     const { output, stdout, stderr, code } = await compress();
     expect([code, stdout]).toEqual([0, ""]);
     expect(stderr).toMatch(/^\(1\/5\) compressing, [\d.]+ MB resident$/m);
-    expect(stderr).toMatch(/^ {2}model\.layers\.3\.mlp\.down_proj, error [\d.]+ \([\d.]+ s\)$/m);
+    expect(stderr).toMatch(/^ {2}model\.layers\.3\.mlp\.down_proj, error [\d.]+, -[\d.]+ dB \([\d.]+ s\)$/m);
     expect(stderr).toMatch(/output: 2\.7 MB, 2\.74 times smaller than at 16 bits, in \d+ s\n$/);
 
     const inspected = await layerwise("inspect", output);

@@ -1,9 +1,11 @@
 import { Buffers } from "../tensor/buffers.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { Arena } from "./arena.ts";
 import { factorize, type KernelContext } from "./cholesky.ts";
 import { type LowerPanels, takeLowerPanels } from "./lower-panels.ts";
 import type { MatrixProducts } from "./matrix-products.ts";
 import { type PrunedColumns, type PruningProblem, pruneColumns } from "./prune-columns.ts";
+import { quadraticForm } from "./quadratic-form.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
 import { Threads } from "./threads.ts";
 
@@ -46,6 +48,11 @@ export class KernelPool {
    */
   pruneColumns(hessian: LowerPanels, problems: readonly PruningProblem[]): Promise<PrunedColumns[] | undefined> {
     return this.#solve(hessian, problems, pruneColumns);
+  }
+
+  /** trace(W M Wᵀ) of a matrix W [rows, columns] and a symmetric M [columns, columns]. */
+  quadraticForm(matrix: Tensor<"F32">, symmetric: Tensor<"F32">): Promise<number> {
+    return this.#enqueue(() => quadraticForm(this.context, matrix, symmetric));
   }
 
   /** Stops the threads. */
