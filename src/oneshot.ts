@@ -17,7 +17,7 @@ import { type Precision, savedDType } from "./formats/output-plan.ts";
 import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
 import { createModel } from "./models/registry.ts";
-import { initializeModifiers } from "./modifiers/initialize.ts";
+import { initializeModifiers, mergeQuantization } from "./modifiers/initialize.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
 import { calibrateAllExperts } from "./nn/experts.ts";
 import type { Parameter } from "./nn/parameter.ts";
@@ -27,7 +27,6 @@ import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
 import { createMatrixProducts } from "./runtime/matrix-products.ts";
-import type { ModelQuantization } from "./schemes/quantized-values.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
 import { type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
 import { type RunControl, tellFinished } from "./sequential/events.ts";
@@ -41,6 +40,7 @@ import type { Subgraph } from "./sequential/subgraph.ts";
 import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { threadsForModel } from "./sequential/threads-for-model.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
+import { verifyOutput } from "./verify/verify-output.ts";
 import { version } from "./version.ts";
 
 /** Arguments of {@link oneshot}; names and meanings as in llm-compressor's entry point of that name. */
@@ -85,6 +85,8 @@ export interface OneshotOptions
   readonly propagateError?: boolean;
   /** Whether the subgraphs are first compared with the model as one graph, on one sample. True. */
   readonly selfCheck?: boolean;
+  /** Whether the files are read back before they are moved into place. True. */
+  readonly verify?: boolean;
 }
 
 /**
@@ -103,6 +105,7 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
   resume: false,
   threads: false,
   selfCheck: false,
+  verify: false,
   onProgress: false,
   signal: false,
   profiler: false,
@@ -158,7 +161,12 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
         await timeStep(profiler, "write", () => output.write(modules));
         options.signal?.throwIfAborted();
       }
-      await timeStep(profiler, "finish", () => output.finish(writeRecipe(modifiers)));
+      const reports = modifiers.flatMap((_, index) => output.finished.reports(index));
+      const written = { source: { checkpoint, model }, quantization: mergeQuantization(modifiers), reports };
+      const { verify = true, signal } = options;
+      const check = (folder: string) =>
+        timeStep(profiler, "verify", () => verifyOutput(folder, { ...written, signal }));
+      await timeStep(profiler, "finish", () => output.finish(writeRecipe(modifiers), verify ? check : undefined));
     } catch (error) {
       throw await output.abandon(error);
     }
@@ -267,13 +275,4 @@ async function compress(
     await timeStep(profiler, "self-check", () => selfCheck(subgraphs, dispatched, batches[0]));
   const { memoryBudget = defaultMemoryBudget() } = options;
   return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError, finished, memoryBudget });
-}
-
-/** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */
-export function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
-  const all = modifiers.flatMap(({ quantization }) => quantization ?? []);
-  return {
-    schemes: new Map(all.flatMap(({ schemes }) => [...schemes])),
-    kvCacheScheme: all.findLast(({ kvCacheScheme }) => kvCacheScheme)?.kvCacheScheme ?? null,
-  };
 }

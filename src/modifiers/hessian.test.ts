@@ -23,7 +23,7 @@ test("a damping too large for a number is refused", () => {
 test("a relative error is that of the output itself, without the damping", async () => {
   const [tokens, columns, rows, sequences] = [40, 12, 5, 4];
   const x = randomValues(tokens * columns, 1).map((value, at) => value * (1 + (at % columns)));
-  const before = new Tensor("F32", [rows, columns], randomValues(rows * columns, 2));
+  const before = new Tensor("F32", [rows, columns], Float32Array.from(randomValues(rows * columns, 2)));
   const after = new Tensor(
     "F32",
     [rows, columns],
