@@ -65,11 +65,12 @@ function byModule(specs: readonly TensorSpec[]): Map<string, Map<string, TensorS
 }
 
 /** Names under which parameters are met again that have a name already: files may repeat a tied weight. */
-function tiedNames({ model, plan }: StoredModel): Set<string> {
+function tiedNames({ model }: StoredModel): Set<string> {
   const names = model
     .namedModules()
     .flatMap(([path, module]) => module.ownParameters().map(([field]) => `${path}.${field}`));
-  return new Set(names.filter((name) => !plan.dense.has(name)));
+  const first = new Map(model.namedParameters());
+  return new Set(names.filter((name) => !first.has(name)));
 }
 
 function hasParameters({ model }: StoredModel, path: string): boolean {

@@ -29,14 +29,20 @@ export async function loadSamples(
   model: CausalLM,
   { dataset, windows = 4, length = 128 }: SampleOptions,
 ): Promise<Batch[]> {
-  const hasTokenizer = (await checkpoint.listFiles()).includes("tokenizer.json");
   if (dataset !== undefined)
     return loadEvaluationWindows(dataset, { tokenizer: await loadTokenizer(checkpoint.folder), windows, length });
-  if (!hasTokenizer) return [{ input_ids: toTensor([anyTokens(model.lm_head.outFeatures)]) }];
+  const vocabulary = model.lm_head.outFeatures;
+  const passages = await encodePassages(checkpoint, vocabulary);
+  const rows = passages.length > 0 ? passages : [anyTokens(vocabulary)];
+  return rows.map((ids) => ({ input_ids: toTensor([ids.slice(0, length)]) }));
+}
+
+/** The passages of which the model's tokenizer makes tokens; none without one. */
+async function encodePassages(checkpoint: Checkpoint, vocabulary: number): Promise<number[][]> {
+  if (!(await checkpoint.listFiles()).includes("tokenizer.json")) return [];
   const tokenizer = await loadTokenizer(checkpoint.folder);
-  return PASSAGES.map((text) => ({
-    input_ids: toTensor([tokenizer.encode(text, { addSpecialTokens: true }).slice(0, length)]),
-  }));
+  const encoded = PASSAGES.map((text) => tokenizer.encode(text, { addSpecialTokens: true }));
+  return encoded.filter((ids) => ids.length > 1 && ids.every((id) => id < vocabulary));
 }
 
 /** Tokens from all over a vocabulary. */

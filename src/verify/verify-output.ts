@@ -17,7 +17,7 @@ export interface WrittenOutput {
 }
 
 /** Between layers, the errors of outputs differ by less, in dB. */
-const FLOOR = 25;
+const FLOOR = 20;
 /** Problems that a message names. */
 const NAMED = 10;
 
