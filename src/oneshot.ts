@@ -21,9 +21,10 @@ import { initializeModifiers, mergeQuantization } from "./modifiers/initialize.t
 import type { Modifier } from "./modifiers/modifier.ts";
 import { calibrateAllExperts } from "./nn/experts.ts";
 import type { Parameter } from "./nn/parameter.ts";
-import { fingerprintOptions } from "./output/fingerprint.ts";
+import { decisiveOptions, fingerprintOptions } from "./output/fingerprint.ts";
 import { timeStep } from "./profile/profiler.ts";
 import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
+import { describeRun } from "./recipe/provenance.ts";
 import type { Variables } from "./recipe/variables.ts";
 import { writeRecipe } from "./recipe/write.ts";
 import { createMatrixProducts } from "./runtime/matrix-products.ts";
@@ -161,12 +162,7 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
         await timeStep(profiler, "write", () => output.write(modules));
         options.signal?.throwIfAborted();
       }
-      const reports = modifiers.flatMap((_, index) => output.finished.reports(index));
-      const written = { source: { checkpoint, model }, quantization: mergeQuantization(modifiers), reports };
-      const { verify = true, signal } = options;
-      const check = (folder: string) =>
-        timeStep(profiler, "verify", () => verifyOutput(folder, { ...written, signal }));
-      await timeStep(profiler, "finish", () => output.finish(writeRecipe(modifiers), verify ? check : undefined));
+      await timeStep(profiler, "finish", () => finish(output, checkpoint, { model, modifiers, data }, options));
     } catch (error) {
       throw await output.abandon(error);
     }
@@ -175,6 +171,22 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   } finally {
     await Promise.all([kernels.close(), checkpoint.close()]);
   }
+}
+
+/** Writes what goes along with the weights, and lets the output appear if nothing is wrong with it. */
+async function finish(
+  output: CompressedOutput,
+  checkpoint: Checkpoint,
+  { model, modifiers, data }: Preparation,
+  options: OneshotOptions,
+): Promise<void> {
+  const { verify = true, profiler, signal } = options;
+  const given = decisiveOptions(options, DECIDES_OUTPUT);
+  const recipe = writeRecipe(modifiers, describeRun({ ...options, folder: checkpoint.folder, data, options: given }));
+  const reports = modifiers.flatMap((_, index) => output.finished.reports(index));
+  const written = { source: { checkpoint, model }, quantization: mergeQuantization(modifiers), reports, signal };
+  const check = (folder: string) => timeStep(profiler, "verify", () => verifyOutput(folder, written));
+  await output.finish(recipe, verify ? check : undefined);
 }
 
 /** What is known of a run before it begins. */

@@ -26,6 +26,7 @@ const ROOMS = [
   "sequential",
   "recipe",
   "evaluate",
+  "verify",
   "oneshot.ts",
   "estimate",
   "index.ts",

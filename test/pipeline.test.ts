@@ -210,6 +210,7 @@ describe("the output", () => {
   test("tokenizer and generation files are carried over, the recipe reads back", async () => {
     const { output } = await run();
     expect((await readdir(output)).sort()).toEqual([
+      "checksums.json",
       "config.json",
       "generation_config.json",
       "model.safetensors",
@@ -219,6 +220,13 @@ describe("the output", () => {
     ]);
     const again = await run({ recipe: join(output, "recipe.yaml") });
     expect(again.read()).toEqual(readSafetensors(join(output, "model.safetensors")));
+    expect(await readFile(join(again.output, "recipe.yaml"))).toEqual(await readFile(join(output, "recipe.yaml")));
+  });
+
+  test("the recipe that is written tells all that the run was given beside it", async () => {
+    const { output } = await run({ precision: "BF16", seed: 7 });
+    const [facts] = (await readFile(join(output, "recipe.yaml"), "utf8")).split("default_stage:");
+    expect(facts.replace(/(: )"[\d.]+"|[0-9a-f]{64}/g, "$1…")).toMatchInlineSnapshot();
   });
 
   test("BF16 is what is asked for: scales and dense tensors are saved in it", async () => {

@@ -44,7 +44,7 @@ beforeAll(async () => {
     const recipe = new QuantizationModifier({ ignore: ["lm_head"], configGroups: { group } } as QuantizationOptions);
     await oneshot({ model, recipe, threads: 1, ...options, output: join(root, name) });
   }
-}, 120_000);
+}, 300_000);
 
 afterAll(() => rm(root, { recursive: true, force: true }));
 

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { median } from "../verify/outliers.ts";
+import { countOf } from "../verify/problem.ts";
 import { type Fidelity, type Verification, verify } from "../verify/verify.ts";
 import { addRunOptions, interruptible, positiveInteger } from "./options.ts";
 import { ProgressPrinter } from "./progress.ts";
@@ -32,7 +33,7 @@ function describe({ problems, notes, tensors, compressed, comparison }: Verifica
     ...(comparison ? [describeFidelity(comparison)] : []),
     ...notes.map((note) => `note: ${note}`),
     ...problems.map(({ message }) => message),
-    problems.length === 0 ? `verified: ${found}, no problem` : `${problems.length} problems in ${found}`,
+    problems.length === 0 ? `verified: ${found}, no problem` : `${countOf(problems)} in ${found}`,
   ].join("\n");
 }
 

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { z } from "zod";
+import { readContained } from "../checkpoint/contained-file.ts";
 import { readJsonFile } from "../checkpoint/json-file.ts";
+import { ignore } from "../errors.ts";
 
 /** The file beside the weights with which damage is found, and told from a change that was meant. */
 export const CHECKSUMS_FILE = "checksums.json";
@@ -38,11 +40,17 @@ export async function readChecksums(folder: string): Promise<Checksums | undefin
 
 /** Digests of the files in a folder other than weights and {@link CHECKSUMS_FILE}. */
 export async function digestSmallFiles(folder: string): Promise<Map<string, string>> {
-  const found = new Map<string, string>();
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    const { name } = entry;
-    if (entry.isDirectory() || name.endsWith(".safetensors") || name === CHECKSUMS_FILE) continue;
-    found.set(name, digestOf(await readFile(join(folder, name))));
-  }
-  return found;
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  const small = names.filter((name) => !name.endsWith(".safetensors") && name !== CHECKSUMS_FILE);
+  return new Map(
+    await Promise.all(small.map(async (name) => [name, (await digestSmallFile(folder, name)) ?? ""] as const)),
+  );
+}
+
+/** Digest of a small file of a checkpoint; undefined if there is none. @throws CheckpointError for a link to somewhere else */
+export async function digestSmallFile(folder: string, name: string): Promise<string | undefined> {
+  if (name !== basename(name)) return undefined;
+  const bytes = await readContained(join(folder, name)).catch(ignore("ENOENT"));
+  return bytes && digestOf(bytes);
 }

@@ -16,6 +16,8 @@ export interface Outlier extends Measured {
 const DEVIATIONS = 6;
 /** Median absolute deviation → standard deviation of a normal distribution. */
 const TO_SIGMA = 1.4826;
+/** What stands for NaN: the worst of all. */
+const NOT_A_NUMBER = -1e9;
 /** Differences among figures as good as this mean nothing. */
 const AS_GOOD_AS_EXACT = 60;
 
@@ -29,7 +31,7 @@ const AS_GOOD_AS_EXACT = 60;
  */
 export function findOutliers(measured: readonly Measured[], floor: number): Outlier[] {
   return groupPeers(measured).flatMap((peers) => {
-    const values = peers.map(({ value }) => Math.min(value, AS_GOOD_AS_EXACT));
+    const values = peers.map(({ value }) => (value > NOT_A_NUMBER ? Math.min(value, AS_GOOD_AS_EXACT) : NOT_A_NUMBER));
     const typical = median(values);
     const deviations = values.map((value) => Math.abs(value - typical)).sort((a, b) => a - b);
     const sigma = TO_SIGMA * deviations[Math.floor((values.length - 1) / 2)];

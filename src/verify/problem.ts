@@ -16,6 +16,11 @@ export function problem(where: string, found: string, expected: string, advice =
   return { where, message: `${where}: ${found}, expected ${expected}. ${advice}` };
 }
 
+/** How many problems there are, in words. */
+export function countOf(problems: readonly Problem[]): string {
+  return `${problems.length} problem${problems.length === 1 ? "" : "s"}`;
+}
+
 /** What a reader said of something that it cannot read. Any other failure is thrown again. */
 export function problemOf(error: unknown): Problem {
   if (!(error instanceof LayerwiseError)) throw error;

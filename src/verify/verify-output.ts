@@ -5,7 +5,7 @@ import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { checkCheckpoint, type Source } from "./check-checkpoint.ts";
 import { describeAll } from "./check-recipe.ts";
 import { findOutliers } from "./outliers.ts";
-import { type Problem, problem } from "./problem.ts";
+import { countOf, type Problem, problem } from "./problem.ts";
 
 /** What a run knows of the checkpoint that it has written. */
 export interface WrittenOutput {
@@ -36,7 +36,7 @@ export async function verifyOutput(folder: string, written: WrittenOutput): Prom
   const others = all.length > NAMED ? [`and ${all.length - NAMED} more`] : [];
   const lines = [...all.slice(0, NAMED).map(({ message }) => message), ...others];
   throw new VerificationError(
-    `${folder}: ${all.length} problems in what was written, expected none. Pass --no-verify to take it as it is.\n${lines.join("\n")}`,
+    `${folder}: ${countOf(all)} in what was written, expected none. Pass --no-verify to take it as it is.\n${lines.join("\n")}`,
   );
 }
 
