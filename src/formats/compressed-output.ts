@@ -4,12 +4,12 @@ import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
 import type { Module } from "../nn/module.ts";
 import { TransformMatrix, transformGroups } from "../nn/online-transform.ts";
 import type { Parameter } from "../nn/parameter.ts";
-import { type Output, openOutput } from "../output/output.ts";
+import { type Conversion, type Output, openOutput } from "../output/output.ts";
 import type { OutputFolderOptions } from "../output/output-folder.ts";
 import { type Profiler, timeStep } from "../profile/profiler.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { fromFloat32, isFloatDType, toFloat32 } from "../tensor/convert.ts";
-import type { FloatDType } from "../tensor/dtype.ts";
+import { type FloatDType, viewBytes } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { CompressedModules } from "./compressed-modules.ts";
 import { describeQuantization } from "./describe-quantization.ts";
@@ -68,8 +68,11 @@ export class CompressedOutput {
 
   /** Writes the tensors of compressed modules, and notes in the journal that they are finished. */
   async write(modules: CompressedModules): Promise<void> {
-    const digests: [name: string, digest: string][] = [];
-    for (const [name, tensor] of this.#tensorsOf(modules)) digests.push([name, await this.output.write(name, tensor)]);
+    const digests = await Promise.all(
+      Array.from(this.#tensorsOf(modules), async ([name, tensor]): Promise<[name: string, digest: string]> => {
+        return [name, await this.output.write(name, tensor)];
+      }),
+    );
     await timeStep(this.options.profiler, "journal", () => this.finished.add(modules, digests));
   }
 
@@ -118,8 +121,10 @@ export class CompressedOutput {
     const { checkpoint, precision = "auto" } = this.options;
     for (const [name, parameter] of this.plan.dense) {
       if (this.output.has(name)) continue;
-      const isStored = checkpoint.tensors.get(name)?.dtype === plannedDType(parameter, precision);
-      if (isStored && !parameter.source?.isDerived) await this.output.copyTensor(name, checkpoint);
+      const stored = parameter.source?.isDerived ? undefined : checkpoint.tensors.get(name)?.dtype;
+      if (stored === plannedDType(parameter, precision)) await this.output.copyTensor(name, checkpoint);
+      else if (stored && isFloatDType(stored))
+        await this.output.copyTensor(name, checkpoint, this.#conversion(name, parameter, stored));
       else if (parameter instanceof TransformMatrix) await this.output.write(name, toFloat64(await parameter.load()));
       else await this.output.write(name, this.#toSaved(name, parameter, await parameter.load()));
     }
@@ -139,6 +144,17 @@ export class CompressedOutput {
     }
     const dense = [...this.plan.dense].find(([name, other]) => other === parameter && this.output.has(name));
     return dense && toFloat32((await this.output.read(dense[0])) as Tensor<FloatDType>);
+  }
+
+  /** From a dtype to the one that a parameter is saved in. */
+  #conversion(name: string, parameter: Parameter, stored: FloatDType): Conversion {
+    return {
+      dtype: savedDType(parameter, this.options.precision ?? "auto"),
+      convert: (bytes) => {
+        const data = viewBytes(stored, bytes);
+        return this.#toSaved(name, parameter, toFloat32(new Tensor(stored, [data.length], data))).bytes;
+      },
+    };
   }
 
   #toSaved(name: string, parameter: Parameter, weight: Tensor<"F32">): Tensor<FloatDType> {

@@ -9,7 +9,7 @@ import { quadraticForm } from "./quadratic-form.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
 import { Threads } from "./threads.ts";
 
-/** WebAssembly kernels on a pool of threads. One call at a time; the calling thread never blocks. */
+/** WebAssembly kernels on a pool of threads, of which the calling one is one. One call at a time. */
 export class KernelPool {
   #last: Promise<unknown> = Promise.resolve();
 
@@ -61,21 +61,17 @@ export class KernelPool {
     await this.context.threads.stop();
   }
 
-  /** Solves problems with the factor of a Hessian, one after another; undefined if there is none. */
+  /** Solves problems with the factor of a Hessian; undefined if there is none. */
   #solve<Problem, Result>(
     hessian: LowerPanels,
     problems: readonly Problem[],
-    solve: (context: KernelContext, factor: LowerPanels, problem: Problem) => Promise<Result>,
+    solve: (context: KernelContext, factor: LowerPanels, problems: readonly Problem[]) => Promise<Result[]>,
   ): Promise<Result[] | undefined> {
-    const { arena, buffers } = this.context;
     return this.#enqueue(async () => {
-      const results: Result[] = [];
       const isDefinite = await factorize(this.context, hessian);
-      for (const problem of isDefinite ? problems : []) {
-        results.push(await arena.scoped(() => solve(this.context, hessian, problem)));
-      }
-      for (const { matrix } of hessian.panels) buffers.give(matrix);
-      return isDefinite ? results : undefined;
+      const results = isDefinite ? await solve(this.context, hessian, problems) : undefined;
+      for (const { matrix } of hessian.panels) this.context.buffers.give(matrix);
+      return results;
     });
   }
 

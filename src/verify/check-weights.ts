@@ -1,6 +1,6 @@
 import type { CompressedModule } from "../formats/bind-checkpoint.ts";
 import { codeTypeOf } from "../schemes/code-type.ts";
-import { forEachScaledRun, type QuantizedWeight } from "../schemes/quantize.ts";
+import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Problem, problem, problemOf } from "./problem.ts";
@@ -65,11 +65,5 @@ function firstOutside(values: Int8Array, min: number, max: number): number {
 }
 
 function decodesToZero(path: string, quantized: QuantizedWeight): boolean {
-  const { codes, args } = quantized;
-  const { values } = codeTypeOf(args);
-  let isZero = true;
-  forEachScaledRun(args, codes.shape, quantized, path, (start, end, scale, zeroPoint) => {
-    for (let i = start; isZero && i < end; i++) isZero = (values[codes.data[i] & 0xff] - zeroPoint) * scale === 0;
-  });
-  return isZero;
+  return dequantizeWeight(quantized, path).data.every((value) => value === 0);
 }
