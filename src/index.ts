@@ -16,6 +16,7 @@ export {
   RecipeError,
   ShapeError,
   TraceError,
+  VerificationError,
 } from "./errors.ts";
 export { type Estimate, type EstimateOptions, estimate } from "./estimate/estimate.ts";
 export { type EvaluationSettings, evaluate } from "./evaluate/evaluate.ts";
@@ -85,7 +86,8 @@ export { LayerNorm, OffsetRMSNorm, RMSNorm } from "./nn/norm.ts";
 export { Buffer, Parameter, type ParameterSource, type Rewrite } from "./nn/parameter.ts";
 export type { Observer, RangeSearch } from "./observers/observer.ts";
 export { type ObserverRegistry, observers } from "./observers/registry.ts";
-export { type OneshotOptions, oneshot } from "./oneshot.ts";
+export { oneshot } from "./oneshot.ts";
+export type { OneshotOptions } from "./oneshot-options.ts";
 export type { ColumnFactors, ColumnParameter, ColumnRules } from "./ops/column-factors.ts";
 export type { ActivationRounding } from "./ops/fake-quantize.ts";
 export { float, type OnnxExpression, type OnnxInput, type OnnxResult, type OnnxValue, onnx } from "./ops/onnx.ts";
@@ -138,3 +140,10 @@ export { SequentialTracer, type SequentialTracerOptions } from "./sequential/tra
 export { fromFloat32, toFloat32 } from "./tensor/convert.ts";
 export type { DType, FloatDType } from "./tensor/dtype.ts";
 export { Tensor } from "./tensor/tensor.ts";
+export type { FileCheck } from "./verify/check-checkpoint.ts";
+export type { LogitsFidelity } from "./verify/compare-logits.ts";
+export type { SubgraphFidelity } from "./verify/compare-subgraphs.ts";
+export type { WeightFidelity } from "./verify/compare-weights.ts";
+export type { Problem } from "./verify/problem.ts";
+export type { SampleOptions } from "./verify/samples.ts";
+export { type Fidelity, type Verification, type VerifyOptions, verify } from "./verify/verify.ts";

@@ -1,128 +1,34 @@
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { resolveModel } from "./checkpoint/hub.ts";
 import { identifyCheckpoint } from "./checkpoint/identity.ts";
-import {
-  type CalibrationData,
-  type CalibrationOptions,
-  type CalibrationSource,
-  loadCalibrationData,
-} from "./data/calibration.ts";
-import { loadTokenizer } from "./data/tokenizer.ts";
-import { RecipeError } from "./errors.ts";
-import { bindCheckpoint } from "./formats/bind-checkpoint.ts";
 import type { CompressedModules } from "./formats/compressed-modules.ts";
 import { CompressedOutput } from "./formats/compressed-output.ts";
-import { type Precision, savedDType } from "./formats/output-plan.ts";
+import { savedDType } from "./formats/output-plan.ts";
 import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
-import { createModel } from "./models/registry.ts";
-import { initializeModifiers } from "./modifiers/initialize.ts";
-import type { Modifier } from "./modifiers/modifier.ts";
-import { calibrateAllExperts } from "./nn/experts.ts";
+import { mergeQuantization } from "./modifiers/initialize.ts";
 import type { Parameter } from "./nn/parameter.ts";
-import { fingerprintOptions } from "./output/fingerprint.ts";
+import { DECIDES_OUTPUT, type OneshotOptions } from "./oneshot-options.ts";
+import { decisiveOptions, fingerprintOptions } from "./output/fingerprint.ts";
+import { type Preparation, prepare } from "./preparation.ts";
 import { timeStep } from "./profile/profiler.ts";
-import { createModifiers, type RecipeSource } from "./recipe/modifiers.ts";
-import type { Variables } from "./recipe/variables.ts";
+import { describeRun } from "./recipe/provenance.ts";
 import { writeRecipe } from "./recipe/write.ts";
 import { createMatrixProducts } from "./runtime/matrix-products.ts";
-import type { ModelQuantization } from "./schemes/quantized-values.ts";
 import { compressWithoutData } from "./sequential/data-free.ts";
-import { type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
-import { type RunControl, tellFinished } from "./sequential/events.ts";
-import { type Batch, defaultMemoryBudget, type IntermediatesOptions } from "./sequential/intermediates.ts";
+import { dispatchForSequential } from "./sequential/dispatch.ts";
+import { tellFinished } from "./sequential/events.ts";
+import { type Batch, defaultMemoryBudget } from "./sequential/intermediates.ts";
 import { packBatches } from "./sequential/pack-batches.ts";
 import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
-import { profileReads, profileRun } from "./sequential/profile-run.ts";
-import { rewriteModel } from "./sequential/rewrite-model.ts";
+import { profileRun } from "./sequential/profile-run.ts";
 import { selfCheck } from "./sequential/self-check.ts";
-import { allModifiers, type ShrunkModel, shrinkModel } from "./sequential/shrink-model.ts";
+import { allModifiers } from "./sequential/shrink-model.ts";
 import { threadsForModel } from "./sequential/threads-for-model.ts";
-import { type SubgraphOptions, traceForRun } from "./sequential/trace-for-run.ts";
+import { traceForRun } from "./sequential/trace-for-run.ts";
+import { verifyOutput } from "./verify/verify-output.ts";
 import { version } from "./version.ts";
 import { startWorkers } from "./workers/start-workers.ts";
-
-/** Arguments of {@link oneshot}; names and meanings as in llm-compressor's entry point of that name. */
-export interface OneshotOptions
-  extends RunControl,
-    SubgraphOptions,
-    CalibrationOptions,
-    IntermediatesOptions,
-    Omit<DispatchOptions, "onWarning"> {
-  /** A folder with config.json, safetensors and tokenizer files, or a Hub id. */
-  readonly model: string;
-  /** A recipe's file or text, or modifiers. */
-  readonly recipe: RecipeSource;
-  /** Values for the recipe's variables, over those in its `args`. */
-  readonly recipeArgs?: Variables;
-  /** Takes only the recipe's stages whose names begin so. */
-  readonly stage?: string;
-  /** Calibration data: a file, or rows. Needed if a modifier of the recipe needs any. */
-  readonly dataset?: CalibrationSource;
-  /** The folder that the compressed checkpoint appears in. */
-  readonly output: string;
-  /** Replaces an output folder that exists. False. */
-  readonly overwrite?: boolean;
-  /** Goes on where an earlier run with the same arguments was stopped or killed; begins anew if there is none. False. */
-  readonly resume?: boolean;
-  /** Bytes of one file of weights; more are split over several files. 20 GB. */
-  readonly maxShardSize?: number;
-  /** The dtype to save in: "auto", the default, keeps each tensor's own. */
-  readonly precision?: Precision;
-  /** Whether experts are calibrated with all tokens, not only with those that are routed to them. False. */
-  readonly moeCalibrateAllExperts?: boolean;
-  /** Whether later subgraphs are calibrated on what the compressed ones before them give. True. */
-  readonly propagateError?: boolean;
-  /** Whether the subgraphs are first compared with the model as one graph, on one sample. True. */
-  readonly selfCheck?: boolean;
-  /**
-   * Processes that the calibration batches are shared out to, with threads and memory budget. It pays where one process does
-   * not keep all cores at work. What they see is summed in another order: results differ by rounding. 1, this process.
-   */
-  readonly workers?: number;
-}
-
-/**
- * Which options decide what is written: a run goes on with another only if they are the same. Model, recipe and data have
- * digests of their own; the rest decides how the output is made, or what is told meanwhile.
- */
-const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
-  model: false,
-  recipe: false,
-  recipeArgs: false,
-  stage: false,
-  dataset: false,
-  tokenizer: false,
-  output: false,
-  overwrite: false,
-  resume: false,
-  threads: false,
-  selfCheck: false,
-  onProgress: false,
-  signal: false,
-  profiler: false,
-  memoryBudget: false,
-  device: true,
-  workers: true,
-  precision: true,
-  maxShardSize: true,
-  onePass: true,
-  sequentialTargets: true,
-  sequentialTargetsPerSubgraph: true,
-  tracingIgnore: true,
-  moeCalibrateAllExperts: true,
-  propagateError: true,
-  textColumn: true,
-  maxSeqLength: true,
-  addSpecialTokens: true,
-  padToMaxLength: true,
-  concatenateData: true,
-  numCalibrationSamples: true,
-  shuffleCalibrationSamples: true,
-  seed: true,
-  batchSize: true,
-  dataCollator: true,
-};
 
 /**
  * Compresses a checkpoint: traces the model into subgraphs, calibrates and compresses one at a time, and writes each as soon
@@ -162,7 +68,7 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
         await timeStep(profiler, "write", () => output.write(modules));
         options.signal?.throwIfAborted();
       }
-      await timeStep(profiler, "finish", () => output.finish(writeRecipe(allModifiers(preparation))));
+      await timeStep(profiler, "finish", () => finish(output, checkpoint, preparation, options));
     } catch (error) {
       throw await output.abandon(error);
     }
@@ -174,70 +80,25 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   }
 }
 
-/** What is known of a run before it begins. */
-export interface Preparation extends ShrunkModel {
-  /** The model as the checkpoint has it, and bound to that: the same as `model`, or a larger one. */
-  readonly original: CausalLM;
-  /** Undefined if no modifier needs any. */
-  readonly data?: CalibrationData;
-}
-
-/** Resolves and checks all that a run works with. */
-export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptions, "output">): Promise<Preparation> {
-  const prepared = await prepareModel(checkpoint, options);
-  checkWorkers(prepared, options);
-  const all = allModifiers(prepared);
-  const data = await timeStep(options.profiler, "tokenize", () => calibrationData(all, checkpoint, options));
-  return { ...prepared, data };
-}
-
-/** A worker makes its model of the checkpoint alone. @throws RecipeError with a modifier that makes the model smaller */
-function checkWorkers({ shrinking: [first] }: ShrunkModel, { workers = 1 }: Pick<OneshotOptions, "workers">): void {
-  if (!first || workers === 1) return;
-  const { where = "recipe", name } = first.modifier;
-  throw new RecipeError(`${where}: ${name}: with ${workers} workers, expected one. Leave workers out.`);
-}
-
-/** The model and the modifiers of a run, initialised; what they change all over the model is changed. */
-export async function prepareModel(
+/** Writes what goes along with the weights, and lets the output appear if nothing is wrong with it. */
+async function finish(
+  output: CompressedOutput,
   checkpoint: Checkpoint,
-  options: Omit<OneshotOptions, "output" | "model">,
-): Promise<Omit<Preparation, "data">> {
-  const warn = (message: string) => options.onProgress?.({ type: "warning", message });
-  const create = (config: Checkpoint["config"]) => {
-    const model = createModel(config, { where: checkpoint.pathOf("config.json") });
-    if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
-    return model;
-  };
-  const original = create(checkpoint.config);
-  bindCheckpoint(original, checkpoint);
-  profileReads(original, options.profiler);
-  const all = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
-  const shrunk = shrinkModel(original, all, (change) => create(change(checkpoint.config)), { warn });
-  const { model, modifiers } = shrunk;
-  initializeModifiers(modifiers, model, { warn });
-  await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
-  return { ...shrunk, original };
-}
-
-/** Batches for the modifiers that need any; undefined if none does. */
-async function calibrationData(
-  modifiers: readonly Modifier[],
-  checkpoint: Checkpoint,
-  { dataset, ...options }: Omit<OneshotOptions, "output">,
-): Promise<CalibrationData | undefined> {
-  const needsData = modifiers.find(({ requiresCalibrationData }) => requiresCalibrationData);
-  if (!needsData) return undefined;
-  if (dataset === undefined) {
-    throw new RecipeError(
-      `${needsData.name}: no calibration data, expected a dataset. Pass one, or use a recipe that needs none.`,
-    );
-  }
-  const hasTokenizer = (await checkpoint.listFiles()).includes("tokenizer.json"); // token ids need none
-  const tokenizer = options.tokenizer ?? (hasTokenizer ? await loadTokenizer(checkpoint.folder) : undefined);
-  const data = await loadCalibrationData(dataset, { ...options, tokenizer });
-  for (const message of data.warnings) options.onProgress?.({ type: "warning", message });
-  return data;
+  preparation: Preparation,
+  options: OneshotOptions,
+): Promise<void> {
+  const { model, modifiers, data } = preparation;
+  const { verify = true, profiler, signal } = options;
+  const given = decisiveOptions(options, DECIDES_OUTPUT);
+  const recipe = writeRecipe(
+    allModifiers(preparation),
+    describeRun({ ...options, folder: checkpoint.folder, data, options: given }),
+  );
+  const source = { checkpoint, model, config: preparation.changeConfig(checkpoint.config) };
+  const reports = modifiers.flatMap((_, index) => output.finished.reports(index));
+  const written = { source, quantization: mergeQuantization(modifiers), reports, signal };
+  const check = (folder: string) => timeStep(profiler, "verify", () => verifyOutput(folder, written));
+  await output.finish(recipe, verify ? check : undefined);
 }
 
 /** Begins the output, or goes on with that of a stopped run. */
@@ -289,13 +150,4 @@ async function compress(
     memoryBudget,
     executor,
   });
-}
-
-/** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */
-export function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
-  const all = modifiers.flatMap(({ quantization }) => quantization ?? []);
-  return {
-    schemes: new Map(all.flatMap(({ schemes }) => [...schemes])),
-    kvCacheScheme: all.findLast(({ kvCacheScheme }) => kvCacheScheme)?.kvCacheScheme ?? null,
-  };
 }

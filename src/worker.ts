@@ -1,6 +1,6 @@
 // A worker process of a run: has its share of the calibration batches, and runs the run's subgraphs on them.
 import { openCheckpoint } from "./checkpoint/checkpoint.ts";
-import { prepareModel } from "./oneshot.ts";
+import { prepareModel } from "./preparation.ts";
 import { dispatchForSequential } from "./sequential/dispatch.ts";
 import { LocalExecutor } from "./sequential/local-executor.ts";
 import { traceForRun } from "./sequential/trace-for-run.ts";

@@ -5,8 +5,10 @@ import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
 import { CheckpointError, CompressionError, DataError, RecipeError } from "../src/errors.ts";
 import type { GPTQOptions } from "../src/modifiers/gptq.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
-import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import { oneshot } from "../src/oneshot.ts";
+import type { OneshotOptions } from "../src/oneshot-options.ts";
 import type { ProgressEvent } from "../src/sequential/events.ts";
+import { version } from "../src/version.ts";
 import { folderBytes } from "./folder-bytes.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
@@ -234,6 +236,7 @@ describe("the output", () => {
   test("tokenizer and generation files are carried over, the recipe reads back", async () => {
     const { output } = await run();
     expect((await readdir(output)).sort()).toEqual([
+      "checksums.json",
       "config.json",
       "generation_config.json",
       "model.safetensors",
@@ -243,6 +246,18 @@ describe("the output", () => {
     ]);
     const again = await run({ recipe: join(output, "recipe.yaml") });
     expect(again.read()).toEqual(readSafetensors(join(output, "model.safetensors")));
+    expect(await readFile(join(again.output, "recipe.yaml"))).toEqual(await readFile(join(output, "recipe.yaml")));
+  });
+
+  test("the recipe that is written tells all that the run was given beside it", async () => {
+    const { output } = await run({ precision: "BF16", seed: 7 });
+    const lines = (await readFile(join(output, "recipe.yaml"), "utf8")).split("\n");
+    const facts = lines.filter((line) => line.startsWith("# ")).map((line) => line.slice(2));
+    expect(facts).toEqual(
+      expect.arrayContaining(["seed: 7", 'precision: "BF16"', 'dataset: "rows"', 'model: "model"']),
+    );
+    expect(facts.find((fact) => fact.startsWith("layerwise: "))).toBe(`layerwise: "${version}"`);
+    expect(facts.find((fact) => fact.startsWith("calibration_data_sha256: "))).toMatch(/"[0-9a-f]{64}"$/);
   });
 
   test("BF16 is what is asked for: scales and dense tensors are saved in it", async () => {

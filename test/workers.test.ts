@@ -11,7 +11,7 @@ import type { Modifier } from "../src/modifiers/modifier.ts";
 import { WandaPruningModifier } from "../src/modifiers/pruning/wanda.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { SmoothQuantModifier } from "../src/modifiers/smoothquant.ts";
-import type { OneshotOptions } from "../src/oneshot.ts";
+import type { OneshotOptions } from "../src/oneshot-options.ts";
 import type { ProgressEvent } from "../src/sequential/events.ts";
 import { toFloat32 } from "../src/tensor/convert.ts";
 import type { FloatDType } from "../src/tensor/dtype.ts";

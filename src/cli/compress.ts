@@ -40,6 +40,7 @@ export function registerCompress(program: Command): void {
     .option("--moe-calibrate-all-experts", "calibrate experts with all tokens, not only with those routed to them")
     .option("--no-propagate-error", "calibrate later layers on the outputs of the uncompressed ones")
     .option("--no-self-check", "do not compare the subgraphs with the whole model first")
+    .option("--no-verify", "do not read the output back before it appears")
     .addOption(
       new Option("--precision <dtype>", "dtype to save in").choices(["auto", "F32", "F16", "BF16"]).default("auto"),
     )

@@ -8,6 +8,7 @@ import { registerEval } from "./eval.ts";
 import { registerInspect } from "./inspect.ts";
 import { printable } from "./text.ts";
 import { registerTrace } from "./trace.ts";
+import { registerVerify } from "./verify.ts";
 
 /** What a shell calls a program that was interrupted: 128 + SIGINT. */
 const INTERRUPTED = 130;
@@ -18,7 +19,8 @@ setFlagsFromString("--no-incremental-marking");
 const program = new Command("layerwise")
   .description("Compress Hugging Face language models, one subgraph at a time.")
   .version(version);
-for (const register of [registerCompress, registerTrace, registerInspect, registerEval]) register(program);
+for (const register of [registerCompress, registerTrace, registerInspect, registerEval, registerVerify])
+  register(program);
 
 try {
   await program.parseAsync();

@@ -111,7 +111,7 @@ function moduleOf(weight: string): string {
 }
 
 /** The dtype that a compressed weight had: its scale's, or, where scales are stored in 8 bits, what readers decode to. */
-function denseDType(path: string, checkpoint: Checkpoint): FloatDType {
+export function denseDType(path: string, checkpoint: Checkpoint): FloatDType {
   const scale = checkpoint.tensors.get(`${path}.weight_scale`)?.dtype;
   return scale && isFloatDType(scale) ? scale : "BF16";
 }

@@ -38,6 +38,11 @@ export interface CompressedOutputOptions extends OutputFolderOptions {
 const COMPANIONS =
   /^(generation_config|tokenizer.*|special_tokens_map|added_tokens|vocab|preprocessor_config|chat_template)\.json$|\.jinja$|^merges\.txt$|^vocab\.txt$|\.model$/;
 
+/** Names of the files of a checkpoint that go along with the weights: those of the tokenizer, and settings of generation. */
+export async function companionsOf(checkpoint: Checkpoint): Promise<string[]> {
+  return (await checkpoint.listFiles()).filter((file) => COMPANIONS.test(file));
+}
+
 /** A compressed checkpoint while it is written, module by module; it appears whole at the end, or not at all. */
 export class CompressedOutput {
   /** The parts that are written, by this run or one that it goes on with. */
@@ -76,8 +81,12 @@ export class CompressedOutput {
     await timeStep(this.options.profiler, "journal", () => this.finished.add(modules, digests));
   }
 
-  /** Carries over all that was not changed, writes the configuration, and moves the folder into place. */
-  async finish(recipe: string): Promise<void> {
+  /**
+   * Carries over all that was not changed, writes the configuration, and moves the folder into place.
+   *
+   * @param verify - looks at the folder before it is moved; where it throws, it is not
+   */
+  async finish(recipe: string, verify?: (folder: string) => Promise<void>): Promise<void> {
     if (!(await this.output.isMoved())) {
       await this.#writeUnchanged();
       const config = parseFloats(await readFile(this.options.checkpoint.pathOf("config.json"), "utf8"));
@@ -87,7 +96,7 @@ export class CompressedOutput {
       );
       await this.output.writeText("recipe.yaml", recipe);
     }
-    await this.output.finish();
+    await this.output.finish(verify);
   }
 
   /** Ends early, after a failure. @returns what to throw: see {@link OutputFolder.abandon} */
@@ -128,8 +137,7 @@ export class CompressedOutput {
       else await this.output.write(name, this.#toSaved(name, parameter, await parameter.load()));
     }
     for (const name of this.plan.surplus) await this.output.copyTensor(name, checkpoint);
-    for (const file of await checkpoint.listFiles())
-      if (COMPANIONS.test(file)) await this.output.copyFile(checkpoint.pathOf(file));
+    for (const file of await companionsOf(checkpoint)) await this.output.copyFile(checkpoint.pathOf(file));
   }
 
   /** A parameter as a reader of the output decodes it, if it is written. */

@@ -51,10 +51,10 @@ test("closing waits for the call that runs and refuses later ones", async () => 
   await expect(pool.roundColumns(lowerPanelsOf(hessian), [])).rejects.toThrow("kernels: the threads are stopped");
 });
 
-test("outputError is trace(D M Dᵀ)", async () => {
+test("quadraticForm is trace(D M Dᵀ)", async () => {
   const pool = await createPool({ threads: 1 });
   const difference = new Tensor("F32", [2, 2], Float32Array.of(1, 2, 3, -1));
   const moment = new Tensor("F32", [2, 2], Float32Array.of(2, 1, 1, 4));
-  expect(await pool.outputError(difference, moment)).toBe(22 + 16);
+  expect(await pool.quadraticForm(difference, moment)).toBe(22 + 16);
   await pool.close();
 });

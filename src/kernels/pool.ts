@@ -5,6 +5,7 @@ import { factorize, type KernelContext } from "./cholesky.ts";
 import { type LowerPanels, takeLowerPanels } from "./lower-panels.ts";
 import type { MatrixProducts } from "./matrix-products.ts";
 import { type PrunedColumns, type PruningProblem, pruneColumns } from "./prune-columns.ts";
+import { quadraticForm } from "./quadratic-form.ts";
 import {
   type RefinedColumns,
   type RefinementOptions,
@@ -58,27 +59,14 @@ export class KernelPool {
     return this.#solve(hessian, problems, pruneColumns);
   }
 
-  /**
-   * trace(D M Dᵀ): the squared error that a change of a weight makes in its output.
-   *
-   * @param difference - D [rows, columns]
-   * @param moment - M [columns, columns], XᵀX of the input
-   */
-  outputError(difference: Tensor<"F32">, moment: Tensor<"F32">): Promise<number> {
-    const { products, buffers } = this.context;
-    return this.#enqueue(async () => {
-      const product = buffers.takeZeros("F32", difference.shape); // −D M
-      await products.subtractProduct(product, difference, moment);
-      let error = 0;
-      for (let i = 0; i < product.data.length; i++) error -= product.data[i] * difference.data[i];
-      buffers.give(product);
-      return error;
-    });
-  }
-
   /** Makes the error of a rounded weight smaller, by coordinate descent: see {@link refineColumns}. */
   refineColumns(options: RefinementOptions, problem: RefinementProblem): Promise<RefinedColumns> {
     return this.#enqueue(() => this.context.arena.scoped(() => refineColumns(this.context, options, problem)));
+  }
+
+  /** trace(W M Wᵀ) of a matrix W [rows, columns] and a symmetric M [columns, columns]. */
+  quadraticForm(matrix: Tensor<"F32">, symmetric: Tensor<"F32">): Promise<number> {
+    return this.#enqueue(() => quadraticForm(this.context, matrix, symmetric));
   }
 
   /** Stops the threads. */

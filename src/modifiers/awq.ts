@@ -136,7 +136,7 @@ export class AWQModifier implements Modifier {
   ): Promise<number | undefined> {
     return race(candidates, 1, (candidate) => () => {
       const [changed] = quantized(candidate).values();
-      return kernels.outputError(subtract(weight, changed), moment);
+      return kernels.quadraticForm(subtract(weight, changed), moment);
     });
   }
 

@@ -14,7 +14,7 @@ import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { ActivationCalibration } from "./activations.ts";
-import { type PreparedHessian, prepareHessian, warnOfFailures, withoutColumns } from "./hessian.ts";
+import { type PreparedHessian, prepareHessian, relativeError, warnOfFailures, withoutColumns } from "./hessian.ts";
 import type { CompressionStage, FinalizeContext, Modifier, ModifierContext } from "./modifier.ts";
 import { targetsIn } from "./quantization.ts";
 import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
@@ -149,10 +149,15 @@ export class GPTQModifier implements Modifier {
             args,
             path,
           );
+      const before = await stage.parameter(module.weight);
       stage.setQuantized(module, quantized);
       const seconds = (performance.now() - start) / 1000 / targets.length;
-      const outcome = rounded ? { error: rounded[index].loss } : { fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST };
-      stage.report({ module: path, seconds, ...outcome });
+      if (rounded) {
+        const { loss: error } = rounded[index];
+        const change = { before, after: await stage.parameter(module.weight), loss: error };
+        const errorInDecibels = await relativeError(stage, change, seen, hessian);
+        stage.report({ module: path, seconds, error, errorInDecibels });
+      } else stage.report({ module: path, seconds, fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST });
     }
   }
 

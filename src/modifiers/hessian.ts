@@ -1,8 +1,9 @@
 import { CompressionError } from "../errors.ts";
 import type { LowerPanels } from "../kernels/lower-panels.ts";
+import { decibels } from "../tensor/comparison.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { expectFiniteInput } from "./finite.ts";
-import type { FinalizeContext } from "./modifier.ts";
+import type { CompressionStage, FinalizeContext } from "./modifier.ts";
 import type { Statistic } from "./tap.ts";
 
 /** A Hessian made ready for GPTQ: scaled, columns in the positions that are visited last to first, dead ones neutral, damped. */
@@ -14,6 +15,8 @@ export interface PreparedHessian {
   readonly dead: readonly number[];
   /** The damped diagonal, column by column. */
   readonly diagonal: Float64Array;
+  /** What was added to the diagonal. */
+  readonly damping: number;
 }
 
 /** How a Hessian is made ready. */
@@ -50,7 +53,7 @@ export function prepareHessian(
   }
   for (let i = 0; i < columns; i++) diagonal[i] += damping;
   permute(value, order, 2 / sequences, diagonal, panels);
-  return { values: panels, order, dead, diagonal };
+  return { values: panels, order, dead, diagonal, damping };
 }
 
 /** Sets the result to the lower triangle of scale · H[order, order], its diagonal replaced by diagonal[order]. */
@@ -93,6 +96,29 @@ export function withoutColumns(weight: Tensor<"F32">, columns: readonly number[]
   const data = weight.data.slice();
   for (let row = 0; row < rows; row++) for (const column of columns) data[row * width + column] = 0;
   return new Tensor("F32", weight.shape, data);
+}
+
+/** A weight W before and after it was changed, and ½ trace(D H Dᵀ) of the difference D with the damped Hessian H. */
+interface ChangedWeight {
+  readonly before: Tensor<"F32">;
+  readonly after: Tensor<"F32">;
+  readonly loss: number;
+}
+
+/**
+ * What a changed weight does to a module's output, in decibels of the output's own energy:
+ * 10 log₁₀(trace(D XᵀX Dᵀ) / trace(W XᵀX Wᵀ)). The damping in `loss`, ½ λ ‖D‖², is no error and is left out.
+ */
+export async function relativeError(
+  { kernels }: CompressionStage,
+  { before, after, loss }: ChangedWeight,
+  { value, sequences }: Statistic,
+  { damping }: PreparedHessian,
+): Promise<number> {
+  let distance = 0;
+  for (let i = 0; i < before.data.length; i++) distance += (before.data[i] - after.data[i]) ** 2;
+  const error = Math.max(0, loss - (damping * distance) / 2);
+  return decibels(error / ((await kernels.quadraticForm(before, value)) / sequences));
 }
 
 /** Says once, at the end, which of `total` modules got `fallback` because their Hessian could not be factorised. */

@@ -13,6 +13,8 @@ export interface ModuleReport {
   readonly module: string;
   /** Squared error of the module's output over the calibration data, per sequence, where the method knows it. */
   readonly error?: number;
+  /** That error without the damping that the method adds, relative to the energy of the output itself: 10 log₁₀ of the ratio, in dB. */
+  readonly errorInDecibels?: number;
   /** What was done instead, where the method could not do what was asked for. */
   readonly fallback?: string;
   readonly seconds: number;

@@ -9,7 +9,8 @@ import { openCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { bindCheckpoint } from "../../src/formats/bind-checkpoint.ts";
 import { simulateActivations } from "../../src/formats/simulate-activations.ts";
 import { createModel } from "../../src/models/registry.ts";
-import { type OneshotOptions, oneshot } from "../../src/oneshot.ts";
+import { oneshot } from "../../src/oneshot.ts";
+import type { OneshotOptions } from "../../src/oneshot-options.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { runSequentially } from "../run-model.ts";
 

@@ -141,10 +141,10 @@ export class REAPPruningModifier implements Modifier {
         const kept = parameters.get(`${block}.experts.${this.#retainedIn(block)[Number(expert)]}${field}`);
         return (kept as Parameter).load();
       };
-      parameter.source = { ...same.source, shape, read, readRows: undefined, isDerived: true };
+      parameter.source = { ...same.source, shape, read, readFloat32: undefined, readRows: undefined, isDerived: true };
     } else if (block !== "" && path === `${block}.gate.weight`) {
       const read = async () => pickRows(await same.load(), this.#retainedIn(block));
-      parameter.source = { ...same.source, shape, read, readRows: undefined, isDerived: true };
+      parameter.source = { ...same.source, shape, read, readFloat32: undefined, readRows: undefined, isDerived: true };
     } else parameter.source = same.source;
   }
 
