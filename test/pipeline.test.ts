@@ -221,7 +221,8 @@ describe("the output", () => {
     ]);
     const again = await run({ recipe: join(output, "recipe.yaml") });
     expect(again.read()).toEqual(readSafetensors(join(output, "model.safetensors")));
-    expect(await readFile(join(again.output, "recipe.yaml"))).toEqual(await readFile(join(output, "recipe.yaml")));
+    const facts = async (folder: string) => (await readFile(join(folder, "recipe.yaml"), "utf8")).match(/^# .*/gm);
+    expect(await facts(again.output)).toEqual(await facts(output));
   });
 
   test("the recipe that is written tells all that the run was given beside it", async () => {
