@@ -55,6 +55,7 @@ export type {
 export { ConstantPruningModifier } from "./modifiers/pruning/constant.ts";
 export { MagnitudePruningModifier, type MagnitudePruningOptions } from "./modifiers/pruning/magnitude.ts";
 export type { PruningTargets } from "./modifiers/pruning/pruned-linears.ts";
+export { type REAPOptions, REAPPruningModifier } from "./modifiers/pruning/reap.ts";
 export { SparseGPTModifier, type SparseGPTOptions } from "./modifiers/pruning/sparsegpt.ts";
 export type { SparsityOptions } from "./modifiers/pruning/sparsity-plan.ts";
 export { WandaPruningModifier } from "./modifiers/pruning/wanda.ts";
@@ -116,7 +117,10 @@ export { populateConcreteArgs } from "./sequential/concrete-args.ts";
 export { traceConsumedNames } from "./sequential/consumed-names.ts";
 export { type DispatchedModel, type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
 export type { Phase, ProgressEvent, RunControl } from "./sequential/events.ts";
+export type { CalibrationExecutor, Observed, OnBatch } from "./sequential/executor.ts";
 export { type Batch, IntermediatesCache } from "./sequential/intermediates.ts";
+export { LocalExecutor, type LocalExecutorOptions } from "./sequential/local-executor.ts";
+export { ParallelExecutor } from "./sequential/parallel-executor.ts";
 export { type BoundaryRule, type PartitionOptions, topologicalPartition } from "./sequential/partition.ts";
 export { partitionGraph } from "./sequential/partition-graph.ts";
 export { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";

@@ -1,24 +1,17 @@
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { resolveModel } from "./checkpoint/hub.ts";
 import { identifyCheckpoint } from "./checkpoint/identity.ts";
-import {
-  type CalibrationData,
-  type CalibrationOptions,
-  type CalibrationSource,
-  loadCalibrationData,
-} from "./data/calibration.ts";
-import { loadTokenizer } from "./data/tokenizer.ts";
+import type { CalibrationData, CalibrationOptions, CalibrationSource } from "./data/calibration.ts";
+import { loadForModifiers } from "./data/load-for-modifiers.ts";
 import { RecipeError } from "./errors.ts";
 import { bindCheckpoint } from "./formats/bind-checkpoint.ts";
 import type { CompressedModules } from "./formats/compressed-modules.ts";
 import { CompressedOutput } from "./formats/compressed-output.ts";
-import type { FinishedParts } from "./formats/finished-parts.ts";
 import { type Precision, savedDType } from "./formats/output-plan.ts";
 import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
 import { createModel } from "./models/registry.ts";
 import { initializeModifiers, mergeQuantization } from "./modifiers/initialize.ts";
-import type { Modifier } from "./modifiers/modifier.ts";
 import { calibrateAllExperts } from "./nn/experts.ts";
 import type { Parameter } from "./nn/parameter.ts";
 import { decisiveOptions, fingerprintOptions } from "./output/fingerprint.ts";
@@ -37,17 +30,17 @@ import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts"
 import { profileReads, profileRun } from "./sequential/profile-run.ts";
 import { rewriteModel } from "./sequential/rewrite-model.ts";
 import { selfCheck } from "./sequential/self-check.ts";
-import type { Subgraph } from "./sequential/subgraph.ts";
-import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
+import { allModifiers, type ShrunkModel, shrinkModel } from "./sequential/shrink-model.ts";
 import { threadsForModel } from "./sequential/threads-for-model.ts";
-import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
+import { type SubgraphOptions, traceForRun } from "./sequential/trace-for-run.ts";
 import { verifyOutput } from "./verify/verify-output.ts";
 import { version } from "./version.ts";
+import { startWorkers } from "./workers/start-workers.ts";
 
 /** Arguments of {@link oneshot}; names and meanings as in llm-compressor's entry point of that name. */
 export interface OneshotOptions
   extends RunControl,
-    TargetArguments,
+    SubgraphOptions,
     CalibrationOptions,
     IntermediatesOptions,
     Omit<DispatchOptions, "onWarning"> {
@@ -71,15 +64,6 @@ export interface OneshotOptions
   readonly maxShardSize?: number;
   /** The dtype to save in: "auto", the default, keeps each tensor's own. */
   readonly precision?: Precision;
-  /**
-   * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
-   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. False.
-   */
-  readonly onePass?: boolean;
-  /** Sequential targets that are compressed together. 1. */
-  readonly sequentialTargetsPerSubgraph?: number;
-  /** Names of functions that the trace does not enter. */
-  readonly tracingIgnore?: readonly string[];
   /** Whether experts are calibrated with all tokens, not only with those that are routed to them. False. */
   readonly moeCalibrateAllExperts?: boolean;
   /** Whether later subgraphs are calibrated on what the compressed ones before them give. True. */
@@ -88,6 +72,11 @@ export interface OneshotOptions
   readonly selfCheck?: boolean;
   /** Whether the files are read back before they are moved into place. True. */
   readonly verify?: boolean;
+  /**
+   * Processes that the calibration batches are shared out to, with threads and memory budget. It pays where one process does
+   * not keep all cores at work. What they see is summed in another order: results differ by rounding. 1, this process.
+   */
+  readonly workers?: number;
 }
 
 /**
@@ -112,6 +101,7 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
   profiler: false,
   memoryBudget: false,
   device: true,
+  workers: true,
   precision: true,
   maxShardSize: true,
   onePass: true,
@@ -153,19 +143,28 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   const kernels = await KernelPool.create(createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
-    const { model, modifiers, data } = await prepare(checkpoint, options);
-    const output = await openOutput(model, checkpoint, modifiers, data, options);
+    const preparation = await prepare(checkpoint, options);
+    const { model, modifiers, data } = preparation;
+    const { folder } = checkpoint;
+    const output = await openOutput(checkpoint, preparation, options);
     try {
       const batches = data && packBatches(data.batches);
-      const compressed = await compress(model, batches, { modifiers, kernels, finished: output.finished }, options);
+      for (const { whole, modifier } of preparation.shrinking) {
+        const byLayers = { ...options, onePass: false };
+        const shrunk = await compress(whole, batches, { folder, modifiers: [modifier], kernels }, byLayers);
+        for await (const _ of shrunk); // what it yields is the model as it is
+      }
+      const { finished } = output;
+      const compressed = await compress(model, batches, { folder, modifiers, kernels, finished }, options);
       for await (const modules of compressed) {
         await timeStep(profiler, "write", () => output.write(modules));
         options.signal?.throwIfAborted();
       }
-      await timeStep(profiler, "finish", () => finish(output, checkpoint, { model, modifiers, data }, options));
+      await timeStep(profiler, "finish", () => finish(output, checkpoint, preparation, options));
     } catch (error) {
       throw await output.abandon(error);
     }
+    for (const { modifier } of preparation.shrinking) modifier.finalize?.({ warn, reports: [] });
     for (const [index, modifier] of modifiers.entries())
       modifier.finalize?.({ warn, reports: output.finished.reports(index) });
   } finally {
@@ -177,93 +176,88 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
 async function finish(
   output: CompressedOutput,
   checkpoint: Checkpoint,
-  { model, modifiers, data }: Preparation,
+  preparation: Preparation,
   options: OneshotOptions,
 ): Promise<void> {
+  const { model, modifiers, data, changeConfig } = preparation;
   const { verify = true, profiler, signal } = options;
   const given = decisiveOptions(options, DECIDES_OUTPUT);
-  const recipe = writeRecipe(modifiers, describeRun({ ...options, folder: checkpoint.folder, data, options: given }));
+  const facts = describeRun({ ...options, folder: checkpoint.folder, data, options: given });
+  const recipe = writeRecipe(allModifiers(preparation), facts);
   const reports = modifiers.flatMap((_, index) => output.finished.reports(index));
-  const written = { source: { checkpoint, model }, quantization: mergeQuantization(modifiers), reports, signal };
+  const source = { checkpoint, model, config: changeConfig(checkpoint.config) };
+  const written = { source, quantization: mergeQuantization(modifiers), reports, signal };
   const check = (folder: string) => timeStep(profiler, "verify", () => verifyOutput(folder, written));
   await output.finish(recipe, verify ? check : undefined);
 }
 
 /** What is known of a run before it begins. */
-export interface Preparation {
-  /** Bound to the checkpoint; names and shapes, no weights. */
-  readonly model: CausalLM;
-  /** Initialised. */
-  readonly modifiers: readonly Modifier[];
+export interface Preparation extends ShrunkModel {
+  /** The model as the checkpoint has it, and bound to that: the same as `model`, or a larger one. */
+  readonly original: CausalLM;
   /** Undefined if no modifier needs any. */
   readonly data?: CalibrationData;
 }
 
 /** Resolves and checks all that a run works with. */
 export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptions, "output">): Promise<Preparation> {
+  const prepared = await prepareModel(checkpoint, options);
+  checkWorkers(prepared, options);
+  const all = allModifiers(prepared);
+  const onWarning = (message: string) => options.onProgress?.({ type: "warning", message });
+  const data = await timeStep(options.profiler, "tokenize", () =>
+    loadForModifiers(all, checkpoint, { ...options, onWarning }),
+  );
+  return { ...prepared, data };
+}
+
+/** A worker makes its model of the checkpoint alone. @throws RecipeError with a modifier that makes the model smaller */
+function checkWorkers({ shrinking: [first] }: ShrunkModel, { workers = 1 }: Pick<OneshotOptions, "workers">): void {
+  if (!first || workers === 1) return;
+  const { where = "recipe", name } = first.modifier;
+  throw new RecipeError(`${where}: ${name}: with ${workers} workers, expected one. Leave workers out.`);
+}
+
+/** The model and the modifiers of a run, initialised; what they change all over the model is changed. */
+export async function prepareModel(
+  checkpoint: Checkpoint,
+  options: Omit<OneshotOptions, "output" | "model">,
+): Promise<Omit<Preparation, "data">> {
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
-  const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
-  bindCheckpoint(model, checkpoint);
-  profileReads(model, options.profiler);
-  if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
-  const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
+  const create = (config: Checkpoint["config"]) => {
+    const model = createModel(config, { where: checkpoint.pathOf("config.json") });
+    if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
+    return model;
+  };
+  const original = create(checkpoint.config);
+  bindCheckpoint(original, checkpoint);
+  profileReads(original, options.profiler);
+  const all = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
+  const shrunk = shrinkModel(original, all, (change) => create(change(checkpoint.config)), { warn });
+  const { model, modifiers } = shrunk;
   initializeModifiers(modifiers, model, { warn });
   await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
-  const data = await timeStep(options.profiler, "tokenize", () => calibrationData(modifiers, checkpoint, options));
-  return { model, modifiers, data };
-}
-
-/** The subgraphs that a run with these options goes through. */
-export function traceForRun(
-  model: CausalLM,
-  modifiers: readonly Modifier[],
-  sample: Batch,
-  options: Omit<OneshotOptions, "output">,
-): Subgraph[] {
-  const targets = options.onePass ? ["Linear"] : getSequentialTargets(modifiers, model, options);
-  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
-  return traceSubgraphs(model, sample, targets, options.tracingIgnore, partition);
-}
-
-/** Batches for the modifiers that need any; undefined if none does. */
-async function calibrationData(
-  modifiers: readonly Modifier[],
-  checkpoint: Checkpoint,
-  { dataset, ...options }: Omit<OneshotOptions, "output">,
-): Promise<CalibrationData | undefined> {
-  const needsData = modifiers.find(({ requiresCalibrationData }) => requiresCalibrationData);
-  if (!needsData) return undefined;
-  if (dataset === undefined) {
-    throw new RecipeError(
-      `${needsData.name}: no calibration data, expected a dataset. Pass one, or use a recipe that needs none.`,
-    );
-  }
-  const hasTokenizer = (await checkpoint.listFiles()).includes("tokenizer.json"); // token ids need none
-  const tokenizer = options.tokenizer ?? (hasTokenizer ? await loadTokenizer(checkpoint.folder) : undefined);
-  const data = await loadCalibrationData(dataset, { ...options, tokenizer });
-  for (const message of data.warnings) options.onProgress?.({ type: "warning", message });
-  return data;
+  return { ...shrunk, original };
 }
 
 /** Begins the output, or goes on with that of a stopped run. */
 async function openOutput(
-  model: CausalLM,
   checkpoint: Checkpoint,
-  modifiers: readonly Modifier[],
-  data: CalibrationData | undefined,
+  preparation: Preparation,
   { output: folder, precision, maxShardSize, overwrite, resume, onProgress, ...options }: OneshotOptions,
 ): Promise<CompressedOutput> {
+  const { model, modifiers, data, original, changeConfig } = preparation;
   const quantization = mergeQuantization(modifiers);
   const fingerprint = {
     "version of layerwise": version,
     model: await identifyCheckpoint(checkpoint),
-    recipe: writeRecipe(modifiers),
+    recipe: writeRecipe(allModifiers(preparation)),
     "calibration data": data?.digest ?? "none",
     ...fingerprintOptions({ output: folder, precision, maxShardSize, ...options }, DECIDES_OUTPUT),
   };
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
   const place = { folder, overwrite, resume, fingerprint };
-  const parts = { model, checkpoint, quantization, precision, maxShardSize };
+  const parts = { model, original, changeConfig, checkpoint, quantization, precision, maxShardSize };
   return CompressedOutput.open({ ...place, ...parts, profiler: options.profiler, onWarning });
 }
 
@@ -271,20 +265,28 @@ async function openOutput(
 async function compress(
   model: CausalLM,
   batches: readonly Batch[] | undefined,
-  { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels"> & { readonly finished: FinishedParts },
+  { folder, finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels" | "finished"> & { folder: string },
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
   const { precision = "auto", propagateError, device = "cpu", profiler, onProgress } = options;
   const stage = { ...parts, savedDType: (parameter: Parameter) => savedDType(parameter, precision), control: options };
-  tellFinished(finished, parts.modifiers.length, options);
-  if (!batches) return compressWithoutData(model, stage, finished.count);
+  if (finished) tellFinished(finished, parts.modifiers.length, options);
+  if (!batches) return compressWithoutData(model, stage, finished?.count);
   const subgraphs = await timeStep(profiler, "trace", () => traceForRun(model, parts.modifiers, batches[0], options));
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
   const threads = threadsForModel(model, batches, options.threads);
   const dispatched = await dispatchForSequential(model, { device, threads, profiler, onWarning });
-  const isChecked = finished.count > 0; // by the run that this one goes on with
+  const isChecked = (finished?.count ?? 0) > 0; // by the run that this one goes on with
   if (!isChecked && (options.selfCheck ?? true))
     await timeStep(profiler, "self-check", () => selfCheck(subgraphs, dispatched, batches[0]));
-  const { memoryBudget = defaultMemoryBudget() } = options;
-  return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError, finished, memoryBudget });
+  const { memoryBudget = defaultMemoryBudget(), workers = 1 } = options;
+  const shared = { ...options, folder, workers, modifiers: parts.modifiers, memoryBudget, onWarning };
+  const executor = workers > 1 ? await startWorkers(batches, dispatched, shared) : undefined;
+  return compressInOrder(subgraphs, dispatched, batches, {
+    ...stage,
+    propagateError,
+    finished,
+    memoryBudget,
+    executor,
+  });
 }

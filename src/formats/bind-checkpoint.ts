@@ -88,7 +88,8 @@ class StoredTensors {
     if (info) {
       const readRows = (rows: readonly number[]) => this.checkpoint.readRows(name, rows);
       const read = (buffers?: Buffers) => this.checkpoint.read(name, buffers);
-      return { name, dtype: info.dtype, shape: info.shape, read, readRows };
+      const readFloat32 = (buffers?: Buffers) => this.checkpoint.readFloat32(name, buffers);
+      return { name, dtype: info.dtype, shape: info.shape, read, readFloat32, readRows };
     }
     const shape = this.parameters.get(name)?.shape;
     if (!this.sparsity || !shape || !name.endsWith(".weight")) return undefined;

@@ -5,8 +5,14 @@ import { factorize, type KernelContext } from "./cholesky.ts";
 import { type LowerPanels, takeLowerPanels } from "./lower-panels.ts";
 import type { MatrixProducts } from "./matrix-products.ts";
 import { type PrunedColumns, type PruningProblem, pruneColumns } from "./prune-columns.ts";
-import { quadraticForm } from "./quadratic-form.ts";
+import {
+  type RefinedColumns,
+  type RefinementOptions,
+  type RefinementProblem,
+  refineColumns,
+} from "./refine-columns.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
+import { joinRows, splitRows } from "./split-rows.ts";
 import { Threads } from "./threads.ts";
 
 /** WebAssembly kernels on a pool of threads, of which the calling one is one. One call at a time. */
@@ -36,8 +42,10 @@ export class KernelPool {
    * @param hessian - damped, columns in the problems' positions; its panels are taken back
    * @returns a result for each problem; undefined if the Hessian is not positive definite
    */
-  roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
-    return this.#solve(hessian, problems, roundColumns);
+  async roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
+    const shares = problems.map((problem) => splitRows(problem, hessian.columns));
+    const rounded = await this.#solve(hessian, shares.flat(), roundColumns);
+    return rounded && shares.map(({ length }) => joinRows(rounded.splice(0, length)));
   }
 
   /**
@@ -50,9 +58,27 @@ export class KernelPool {
     return this.#solve(hessian, problems, pruneColumns);
   }
 
-  /** trace(W M Wᵀ) of a matrix W [rows, columns] and a symmetric M [columns, columns]. */
-  quadraticForm(matrix: Tensor<"F32">, symmetric: Tensor<"F32">): Promise<number> {
-    return this.#enqueue(() => quadraticForm(this.context, matrix, symmetric));
+  /**
+   * trace(D M Dᵀ): the squared error that a change of a weight makes in its output.
+   *
+   * @param difference - D [rows, columns]
+   * @param moment - M [columns, columns], XᵀX of the input
+   */
+  outputError(difference: Tensor<"F32">, moment: Tensor<"F32">): Promise<number> {
+    const { products, buffers } = this.context;
+    return this.#enqueue(async () => {
+      const product = buffers.takeZeros("F32", difference.shape); // −D M
+      await products.subtractProduct(product, difference, moment);
+      let error = 0;
+      for (let i = 0; i < product.data.length; i++) error -= product.data[i] * difference.data[i];
+      buffers.give(product);
+      return error;
+    });
+  }
+
+  /** Makes the error of a rounded weight smaller, by coordinate descent: see {@link refineColumns}. */
+  refineColumns(options: RefinementOptions, problem: RefinementProblem): Promise<RefinedColumns> {
+    return this.#enqueue(() => this.context.arena.scoped(() => refineColumns(this.context, options, problem)));
   }
 
   /** Stops the threads. */

@@ -16,14 +16,19 @@ export interface ColumnProblem {
   /** The column in each position; positions are visited from the last to the first. */
   readonly order: Int32Array;
   readonly numBits: number;
+  /** What the codes are: integers, or floats as their bits (E4M3 of 8, E2M1 of 4). "int". */
+  readonly type?: "int" | "float";
   /** [rows, columns]: 1 for each weight that is zero and is to stay so; without it there are none. */
   readonly pruned?: Uint8Array;
 }
 
+/** A code a byte: signed integers, or floats as their bits. */
+export type CodeArray = Int8Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
 /** What GPTQ makes of a weight. */
 export interface RoundedColumns {
   /** [rows, columns], columns in their own order. */
-  readonly codes: Int8Array<ArrayBuffer>;
+  readonly codes: CodeArray;
   /** ½ Σ e², e the error of each step in units of the factor's diagonal. */
   readonly loss: number;
 }
@@ -64,7 +69,10 @@ function firstAlike(problems: readonly ColumnProblem[]): readonly ColumnProblem[
 function areAlike(one: ColumnProblem, other: ColumnProblem): boolean {
   const isEqual = (a: Int32Array, b: Int32Array) => a === b || a.every((value, index) => value === b[index]);
   return (
-    one.numBits === other.numBits && isEqual(one.order, other.order) && isEqual(one.groupOfColumn, other.groupOfColumn)
+    one.type === other.type &&
+    one.numBits === other.numBits &&
+    isEqual(one.order, other.order) &&
+    isEqual(one.groupOfColumn, other.groupOfColumn)
   );
 }
 
@@ -78,7 +86,8 @@ async function roundStack(
   problems: readonly ColumnProblem[],
 ): Promise<RoundedColumns[]> {
   const { arena, threads, products, buffers } = context;
-  const place = placeProblems(context, factor, problems);
+  const place = placeProblems(context, factor.columns, problems);
+  const order = arena.put(problems[0].order);
   const { columns, rows, lanes } = place;
   const difference = buffers.take("F32", [columns, lanes]); // D, position by position
   for (const { start, matrix } of factor.panels.toReversed()) {
@@ -94,7 +103,7 @@ async function roundStack(
       const shareOf = sharesOfRows(threads, rows);
       threads.run("roundBlock", (thread) => {
         const share = shareOf(thread);
-        const { weight, order, group, scale, zero, pruned, codes, loss, lowest, highest } = place;
+        const { weight, group, scale, zero, pruned, codes, loss, grid } = place;
         const tables = [
           weight,
           order + 4 * start,
@@ -108,7 +117,7 @@ async function roundStack(
           loss,
           scratch[thread],
         ];
-        return share && [...tables, columns, lanes, rows, width, lowest, highest, ...share];
+        return share && [...tables, columns, lanes, rows, width, ...grid, ...share];
       });
       rowsOf(difference, start, after).data.set(arena.view(Float32Array, corrected, width * lanes));
     });
@@ -118,12 +127,13 @@ async function roundStack(
   return resultsOf(context, place, problems);
 }
 
-/** Puts what all panels share into the kernels' memory. */
-function placeProblems({ arena }: KernelContext, { columns }: LowerPanels, problems: readonly ColumnProblem[]) {
-  const [{ groupOfColumn, order, numBits }] = problems;
+/** What the kernels are told of a weight, whatever the order of its columns. */
+type PlacedProblem = Omit<ColumnProblem, "order">;
+
+/** Puts what all parts of some problems, stacked, share into the kernels' memory. */
+export function placeProblems({ arena }: KernelContext, columns: number, problems: readonly PlacedProblem[]) {
   const rows = problems.reduce((sum, { weight }) => sum + weight.length / columns, 0);
   const lanes = Math.ceil(rows / ROWS) * ROWS;
-  const half = 2 ** (numBits - 1);
   const weight = arena.take(4 * rows * columns);
   const pruned = problems.some((problem) => problem.pruned) ? arena.take(rows * columns) : 0;
   let done = 0;
@@ -139,23 +149,31 @@ function placeProblems({ arena }: KernelContext, { columns }: LowerPanels, probl
     lanes,
     weight,
     pruned,
-    order: arena.put(order),
-    group: arena.put(groupOfColumn),
+    group: arena.put(problems[0].groupOfColumn),
     scale: arena.put(byGroup(problems, ({ scale }) => scale, columns, lanes)),
     zero: arena.put(
       byGroup(problems, ({ zeroPoint, scale }) => zeroPoint ?? new Int8Array(scale.length), columns, lanes),
     ),
     codes: arena.take(rows * columns),
     loss: arena.put(new Float64Array(rows)),
-    lowest: -half,
-    highest: half - 1,
+    grid: gridOf(problems[0]),
   };
+}
+
+/**
+ * What the kernel rounds to: the lowest and the highest number; of floats also the least that is not subnormal and the bits of
+ * the fraction.
+ */
+function gridOf({ type, numBits }: PlacedProblem): readonly [number, number, number, number] {
+  if (type === "float") return numBits === 8 ? [-448, 448, 2 ** -6, 3] : [-6, 6, 1, 1];
+  const half = 2 ** (numBits - 1);
+  return [-half, half - 1, 0, 0];
 }
 
 /** [groups, lanes] of values [rows, groups] of each problem; lanes past the end repeat the last row. */
 function byGroup(
-  problems: readonly ColumnProblem[],
-  valuesOf: (problem: ColumnProblem) => Float32Array | Int8Array,
+  problems: readonly PlacedProblem[],
+  valuesOf: (problem: PlacedProblem) => Float32Array | Int8Array,
   columns: number,
   lanes: number,
 ): Float32Array {
@@ -181,12 +199,12 @@ function resultsOf(
   problems: readonly ColumnProblem[],
 ): RoundedColumns[] {
   let done = 0;
-  return problems.map(({ weight: { length } }) => {
+  return problems.map(({ type, weight: { length } }) => {
     const [first, rows] = [done / columns, length / columns];
     const own = arena.view(Int8Array, codes + done, length).slice() as Int8Array<ArrayBuffer>;
     done += length;
     return {
-      codes: own,
+      codes: type === "float" ? new Uint8Array(own.buffer) : own,
       loss: arena.view(Float64Array, loss + 8 * first, rows).reduce((sum, value) => sum + value, 0),
     };
   });

@@ -50,16 +50,27 @@ function scaledTiles(
   where: string,
   dtype: FloatDType,
 ): { readonly tiles: Tiles; readonly scales: TileScales } {
-  const { scale, zeroPoint, globalScale } = qparams;
+  const { scale, zeroPoint } = qparams;
   const tiling = tilingOf(args, shape, where);
   for (const tensor of zeroPoint ? [scale, zeroPoint] : [scale]) expectShape(tensor, tiling.scaleShape, where);
-  const stored = toFloat32(scale).data;
+  const stored = scalesOf(qparams);
   const scales = {
-    scale: globalScale ? stored.map((local) => local / globalScale.data[0]) : stored,
+    scale: stored,
     zeroPoint: zeroPoint ? Float32Array.from(zeroPoint.data) : new Float32Array(stored.length),
-    dtype: dtype === scale.dtype && !globalScale ? dtype : ("F32" as const),
+    dtype: arithmeticOf(dtype, qparams),
   };
   return { tiles: tilesOf(tiling, shape), scales };
+}
+
+/** The numbers that codes are multiplied by: scales below a global one divided by it. */
+export function scalesOf({ scale, globalScale }: Pick<QParams, "scale" | "globalScale">): Float32Array {
+  const stored = toFloat32(scale).data;
+  return globalScale ? stored.map((local) => local / globalScale.data[0]) : stored;
+}
+
+/** The dtype that a weight of this dtype is divided in: F32 where a scale is of another dtype. */
+function arithmeticOf(dtype: FloatDType, { scale, globalScale }: QParams): FloatDType {
+  return dtype === scale.dtype && !globalScale ? dtype : "F32";
 }
 
 function expectShape({ dtype, shape }: Tensor, expected: readonly number[], where: string): void {

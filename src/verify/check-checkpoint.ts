@@ -17,8 +17,10 @@ import { openStoredModel, type StoredModel } from "./stored-model.ts";
 /** The model that was compressed. */
 export interface Source {
   readonly checkpoint: Checkpoint;
-  /** Bound to it. */
+  /** Bound to it; what a run that makes models smaller has made of it. */
   readonly model: CausalLM;
+  /** What config.json should say but for how the model is stored. */
+  readonly config: Checkpoint["config"];
 }
 
 /** What a checkpoint is checked against. */
@@ -74,7 +76,7 @@ async function checkAll(
   return [
     ...(checksums ? await checkFiles(checkpoint.folder, checksums) : []),
     ...checkSettings(stored, source?.checkpoint),
-    ...(source ? await checkAgainstSource(stored, source.checkpoint) : []),
+    ...(source ? await checkAgainstSource(stored, source) : []),
     ...(recipe ? checkRecipe(stored, recipe) : []),
     ...layout,
     ...(await checkValues(stored, { checksums, broken, source, signal })),

@@ -11,8 +11,11 @@ const CHANGED = ["dtype", "torch_dtype", "tie_word_embeddings", "quantization_co
 const DTYPES: Readonly<Record<string, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" };
 
 /** Compares the settings of a checkpoint with those of the model that was compressed, and looks for the files beside them. */
-export async function checkAgainstSource({ checkpoint }: StoredModel, source: Checkpoint): Promise<Problem[]> {
-  const [found, expected] = [checkpoint, source].map(({ config }) => config);
+export async function checkAgainstSource(
+  { checkpoint }: StoredModel,
+  { checkpoint: source, config: expected }: { readonly checkpoint: Checkpoint; readonly config: Checkpoint["config"] },
+): Promise<Problem[]> {
+  const found = checkpoint.config;
   const keys = [...new Set([...Object.keys(found), ...Object.keys(expected)])].filter((key) => !CHANGED.includes(key));
   const settings = keys
     .filter((key) => !isDeepStrictEqual(found[key], expected[key]))

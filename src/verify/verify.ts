@@ -57,7 +57,10 @@ export async function verify({ model, source, ...options }: VerifyOptions): Prom
   if (source === undefined) return { folder, ...(await checkCheckpoint(folder, options)) };
   const original = await openBound(await resolveModel(source));
   try {
-    const files = await checkCheckpoint(folder, { source: original, signal: options.signal });
+    const files = await checkCheckpoint(folder, {
+      source: { ...original, config: original.checkpoint.config },
+      signal: options.signal,
+    });
     const [problems, notes] = [[...files.problems], [...files.notes]];
     const compared = await compare(folder, original, options, (note) => notes.push(note)).catch((error) => {
       if (!(error instanceof LayerwiseError) || files.problems.length === 0) throw error;
