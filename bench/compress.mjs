@@ -23,7 +23,7 @@ await oneshot({
   shuffleCalibrationSamples: false,
   maxSeqLength: 512,
   addSpecialTokens: false,
-  onePass: passes === "1",
+  onePass: passes ? passes === "1" : undefined, // as the recipe says
   onProgress: (event) => {
     if (event.type === "phase") begin(event.phase);
   },

@@ -18,6 +18,8 @@ export interface MeasuredRun {
   readonly passes?: 1 | 2;
   /** The dtype to save in: "F32", as in the benchmark, by default. */
   readonly precision?: "auto" | "F32";
+  /** A recipe's file or text; the benchmark's by default. */
+  readonly recipe?: string;
 }
 
 /** The path of a file beside the benchmarks. */
@@ -31,11 +33,11 @@ export const LIKE_COMMAND_LINE = {
   env: { ...process.env, MALLOC_MMAP_THRESHOLD_: "131072" },
 };
 
-/** Compresses as the benchmark's recipe says, in a process of its own, whose peak memory is therefore the run's. */
-export async function measure(run: MeasuredRun): Promise<Measurement> {
-  const { model, dataset, output, samples, passes = 2, precision = "F32" } = run;
+/** Compresses as a recipe says, in a process of its own, whose peak memory is therefore the run's. */
+export async function measure({ model, dataset, output, samples, ...run }: MeasuredRun): Promise<Measurement> {
+  const { recipe = here("gptq-w4g64.yaml"), passes, precision = "F32" } = run;
   const { args, env } = LIKE_COMMAND_LINE;
-  const own = [model, dataset, output, String(samples), here("gptq-w4g64.yaml"), String(passes), precision];
+  const own = [model, dataset, output, String(samples), recipe, String(passes ?? ""), precision];
   const options = { maxBuffer: 2 ** 26, env };
   const { stdout } = await promisify(execFile)(process.execPath, [...args, here("compress.mjs"), ...own], options);
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");

@@ -54,6 +54,7 @@ export type {
 export { ConstantPruningModifier } from "./modifiers/pruning/constant.ts";
 export { MagnitudePruningModifier, type MagnitudePruningOptions } from "./modifiers/pruning/magnitude.ts";
 export type { PruningTargets } from "./modifiers/pruning/pruned-linears.ts";
+export { type REAPOptions, REAPPruningModifier } from "./modifiers/pruning/reap.ts";
 export { SparseGPTModifier, type SparseGPTOptions } from "./modifiers/pruning/sparsegpt.ts";
 export type { SparsityOptions } from "./modifiers/pruning/sparsity-plan.ts";
 export { WandaPruningModifier } from "./modifiers/pruning/wanda.ts";

@@ -12,7 +12,6 @@ import { RecipeError } from "./errors.ts";
 import { bindCheckpoint } from "./formats/bind-checkpoint.ts";
 import type { CompressedModules } from "./formats/compressed-modules.ts";
 import { CompressedOutput } from "./formats/compressed-output.ts";
-import type { FinishedParts } from "./formats/finished-parts.ts";
 import { type Precision, savedDType } from "./formats/output-plan.ts";
 import { KernelPool } from "./kernels/pool.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
@@ -37,6 +36,7 @@ import { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts"
 import { profileReads, profileRun } from "./sequential/profile-run.ts";
 import { rewriteModel } from "./sequential/rewrite-model.ts";
 import { selfCheck } from "./sequential/self-check.ts";
+import { allModifiers, type ShrunkModel, shrinkModel } from "./sequential/shrink-model.ts";
 import type { Subgraph } from "./sequential/subgraph.ts";
 import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { threadsForModel } from "./sequential/threads-for-model.ts";
@@ -72,7 +72,9 @@ export interface OneshotOptions
   readonly precision?: Precision;
   /**
    * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
-   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. False.
+   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. Linears that a
+   * modifier changes together with a norm or linear before them lie in one part with it; AWQ's parts are attention and
+   * feed-forward. False, unless a modifier works best so.
    */
   readonly onePass?: boolean;
   /** Sequential targets that are compressed together. 1. */
@@ -149,19 +151,26 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   const kernels = await KernelPool.create(createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
-    const { model, modifiers, data } = await prepare(checkpoint, options);
-    const output = await openOutput(model, checkpoint, modifiers, data, options);
+    const preparation = await prepare(checkpoint, options);
+    const { model, modifiers, data } = preparation;
+    const output = await openOutput(checkpoint, preparation, options);
     try {
       const batches = data && packBatches(data.batches);
+      for (const { whole, modifier } of preparation.shrinking) {
+        const byLayers = { ...options, onePass: false };
+        const shrunk = await compress(whole, batches, { modifiers: [modifier], kernels }, byLayers);
+        for await (const _ of shrunk); // what it yields is the model as it is
+      }
       const compressed = await compress(model, batches, { modifiers, kernels, finished: output.finished }, options);
       for await (const modules of compressed) {
         await timeStep(profiler, "write", () => output.write(modules));
         options.signal?.throwIfAborted();
       }
-      await timeStep(profiler, "finish", () => output.finish(writeRecipe(modifiers)));
+      await timeStep(profiler, "finish", () => output.finish(writeRecipe(allModifiers(preparation))));
     } catch (error) {
       throw await output.abandon(error);
     }
+    for (const { modifier } of preparation.shrinking) modifier.finalize?.({ warn, reports: [] });
     for (const [index, modifier] of modifiers.entries())
       modifier.finalize?.({ warn, reports: output.finished.reports(index) });
   } finally {
@@ -170,11 +179,9 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
 }
 
 /** What is known of a run before it begins. */
-export interface Preparation {
-  /** Bound to the checkpoint; names and shapes, no weights. */
-  readonly model: CausalLM;
-  /** Initialised. */
-  readonly modifiers: readonly Modifier[];
+export interface Preparation extends ShrunkModel {
+  /** The model as the checkpoint has it, and bound to that: the same as `model`, or a larger one. */
+  readonly original: CausalLM;
   /** Undefined if no modifier needs any. */
   readonly data?: CalibrationData;
 }
@@ -182,15 +189,21 @@ export interface Preparation {
 /** Resolves and checks all that a run works with. */
 export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptions, "output">): Promise<Preparation> {
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
-  const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
-  bindCheckpoint(model, checkpoint);
-  profileReads(model, options.profiler);
-  if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
-  const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
+  const create = (config: Checkpoint["config"]) => {
+    const model = createModel(config, { where: checkpoint.pathOf("config.json") });
+    if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
+    return model;
+  };
+  const original = create(checkpoint.config);
+  bindCheckpoint(original, checkpoint);
+  profileReads(original, options.profiler);
+  const all = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
+  const shrunk = shrinkModel(original, all, (change) => create(change(checkpoint.config)), { warn });
+  const { model, modifiers } = shrunk;
   initializeModifiers(modifiers, model, { warn });
   await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
-  const data = await timeStep(options.profiler, "tokenize", () => calibrationData(modifiers, checkpoint, options));
-  return { model, modifiers, data };
+  const data = await timeStep(options.profiler, "tokenize", () => calibrationData(all, checkpoint, options));
+  return { ...shrunk, original, data };
 }
 
 /** The subgraphs that a run with these options goes through. */
@@ -200,9 +213,23 @@ export function traceForRun(
   sample: Batch,
   options: Omit<OneshotOptions, "output">,
 ): Subgraph[] {
-  const targets = options.onePass ? ["Linear"] : getSequentialTargets(modifiers, model, options);
-  const partition = { targetsPerSubgraph: options.sequentialTargetsPerSubgraph, shareInputs: options.onePass };
-  return traceSubgraphs(model, sample, targets, options.tracingIgnore, partition);
+  const onePass = options.onePass ?? prefersOnePass(modifiers, options);
+  const units = modifiers.flatMap(({ units = [] }) => units);
+  const targets = onePass ? ["Linear", ...units] : getSequentialTargets(modifiers, model, options);
+  return traceSubgraphs(model, sample, targets, options.tracingIgnore, {
+    targetsPerSubgraph: options.sequentialTargetsPerSubgraph,
+    shareInputs: onePass,
+    together: modifiers.flatMap(({ coupled = [] }) => coupled.map(({ modules }) => modules)),
+  });
+}
+
+/** Whether a modifier works best so and none wants other subgraphs. */
+function prefersOnePass(
+  modifiers: readonly Modifier[],
+  { sequentialTargets }: Omit<OneshotOptions, "output">,
+): boolean {
+  const given = sequentialTargets ?? modifiers.find((modifier) => modifier.sequentialTargets ?? modifier.coupled);
+  return given === undefined && modifiers.some(({ onePass }) => onePass);
 }
 
 /** Batches for the modifiers that need any; undefined if none does. */
@@ -227,23 +254,22 @@ async function calibrationData(
 
 /** Begins the output, or goes on with that of a stopped run. */
 async function openOutput(
-  model: CausalLM,
   checkpoint: Checkpoint,
-  modifiers: readonly Modifier[],
-  data: CalibrationData | undefined,
+  preparation: Preparation,
   { output: folder, precision, maxShardSize, overwrite, resume, onProgress, ...options }: OneshotOptions,
 ): Promise<CompressedOutput> {
+  const { model, modifiers, data, original, changeConfig } = preparation;
   const quantization = mergeQuantization(modifiers);
   const fingerprint = {
     "version of layerwise": version,
     model: await identifyCheckpoint(checkpoint),
-    recipe: writeRecipe(modifiers),
+    recipe: writeRecipe(allModifiers(preparation)),
     "calibration data": data?.digest ?? "none",
     ...fingerprintOptions({ output: folder, precision, maxShardSize, ...options }, DECIDES_OUTPUT),
   };
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
   const place = { folder, overwrite, resume, fingerprint };
-  const parts = { model, checkpoint, quantization, precision, maxShardSize };
+  const parts = { model, original, changeConfig, checkpoint, quantization, precision, maxShardSize };
   return CompressedOutput.open({ ...place, ...parts, profiler: options.profiler, onWarning });
 }
 
@@ -251,18 +277,18 @@ async function openOutput(
 async function compress(
   model: CausalLM,
   batches: readonly Batch[] | undefined,
-  { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels"> & { readonly finished: FinishedParts },
+  { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels" | "finished">,
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
   const { precision = "auto", propagateError, device = "cpu", profiler, onProgress } = options;
   const stage = { ...parts, savedDType: (parameter: Parameter) => savedDType(parameter, precision), control: options };
-  tellFinished(finished, parts.modifiers.length, options);
-  if (!batches) return compressWithoutData(model, stage, finished.count);
+  if (finished) tellFinished(finished, parts.modifiers.length, options);
+  if (!batches) return compressWithoutData(model, stage, finished?.count);
   const subgraphs = await timeStep(profiler, "trace", () => traceForRun(model, parts.modifiers, batches[0], options));
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
   const threads = threadsForModel(model, batches, options.threads);
   const dispatched = await dispatchForSequential(model, { device, threads, profiler, onWarning });
-  const isChecked = finished.count > 0; // by the run that this one goes on with
+  const isChecked = (finished?.count ?? 0) > 0; // by the run that this one goes on with
   if (!isChecked && (options.selfCheck ?? true))
     await timeStep(profiler, "self-check", () => selfCheck(subgraphs, dispatched, batches[0]));
   const { memoryBudget = defaultMemoryBudget() } = options;

@@ -9,6 +9,7 @@ const ROOMS = [
   "errors.ts",
   "version.ts",
   "profile",
+  "wasm",
   "tensor",
   "kernels",
   "checkpoint",

@@ -137,6 +137,30 @@ describe("options of GPTQ", () => {
     for (const [name, tensor] of a) expect(b.get(name), name).toEqual(tensor);
   });
 
+  test("sweeps of refinement make the error of every module of the first layer smaller, in the format as it was", async () => {
+    const [plain, refined] = [await run(), await run({ recipe: gptq({ refinementSweeps: 2 }) })];
+    const [before, after] = [plain, refined].map(({ events }) => events.filter(({ type }) => type === "module"));
+    for (const [index, report] of after.slice(0, 7).entries()) {
+      const { module, error } = report as Extract<ProgressEvent, { type: "module" }>;
+      expect(before[index]).toMatchObject({ module });
+      expect(error, module).toBeLessThan((before[index] as typeof report & { error: number }).error);
+    }
+    expect([...refined.read().keys()]).toEqual([...plain.read().keys()]);
+  });
+
+  test("the preset best is its options under one name, each of which may be overruled", async () => {
+    const [best, spelled, overruled] = await Promise.all(
+      [
+        { recipe: gptq({ preset: "best" }) },
+        { recipe: gptq({ weightObserver: "imatrix_mse", refinementSweeps: 4 }), onePass: true },
+        { recipe: gptq({ preset: "best", weightObserver: "memoryless_minmax", refinementSweeps: 0 }), onePass: false },
+      ].map(run),
+    );
+    const packedOf = ({ read }: typeof best) => read().get(packed(1, "mlp.down_proj"));
+    expect(packedOf(best)).toEqual(packedOf(spelled));
+    expect(packedOf(overruled)).toEqual(packedOf(await run()));
+  });
+
   test("weight and static are the same order, null is another", async () => {
     const read = async (actorder: GPTQOptions["actorder"]) =>
       (await run({ recipe: gptq({ actorder }) })).read().get(packed(0, "mlp.down_proj"));

@@ -45,8 +45,8 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model));
   const kernels = await KernelPool.create(await createMatrixProducts(options), options);
   try {
-    const { model, modifiers, data } = await prepare(checkpoint, { ...options, selfCheck: false });
-    const plan = planOutput(model, checkpoint, mergeQuantization(modifiers), options.precision);
+    const { model, modifiers, data, original } = await prepare(checkpoint, { ...options, selfCheck: false });
+    const plan = planOutput(model, checkpoint, mergeQuantization(modifiers), options.precision, original);
     const files = planFiles(plan.tensors, options.maxShardSize);
     const index = files.length > 1 ? Buffer.byteLength(printIndex(files, plan.tensors)) : 0;
     const outputBytes = files.reduce((sum, { size }) => sum + size, index);

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
+import type { ConfigChange } from "../modifiers/modifier.ts";
 import type { Module } from "../nn/module.ts";
 import { TransformMatrix, transformGroups } from "../nn/online-transform.ts";
 import type { Parameter } from "../nn/parameter.ts";
@@ -21,6 +22,10 @@ import { type OutputPlan, type Precision, plannedDType, planOutput, savedDType }
 export interface CompressedOutputOptions extends OutputFolderOptions {
   readonly model: Module;
   readonly checkpoint: Checkpoint;
+  /** The model as the checkpoint has it, where the other is a smaller one. */
+  readonly original?: Module;
+  /** What becomes of config.json where the model is smaller. */
+  readonly changeConfig?: ConfigChange;
   readonly quantization: ModelQuantization;
   readonly precision?: Precision;
   readonly maxShardSize?: number;
@@ -49,8 +54,8 @@ export class CompressedOutput {
 
   /** @throws CheckpointError as {@link openOutput} does */
   static async open(options: CompressedOutputOptions): Promise<CompressedOutput> {
-    const { model, checkpoint, quantization, precision } = options;
-    const plan = planOutput(model, checkpoint, quantization, precision);
+    const { model, checkpoint, quantization, precision, original } = options;
+    const plan = planOutput(model, checkpoint, quantization, precision, original);
     const output = await openOutput({ ...options, tensors: plan.tensors });
     try {
       const compressed = new CompressedOutput(options, plan, output);
@@ -63,8 +68,11 @@ export class CompressedOutput {
 
   /** Writes the tensors of compressed modules, and notes in the journal that they are finished. */
   async write(modules: CompressedModules): Promise<void> {
-    const digests: [name: string, digest: string][] = [];
-    for (const [name, tensor] of this.#tensorsOf(modules)) digests.push([name, await this.output.write(name, tensor)]);
+    const digests = await Promise.all(
+      Array.from(this.#tensorsOf(modules), async ([name, tensor]): Promise<[name: string, digest: string]> => {
+        return [name, await this.output.write(name, tensor)];
+      }),
+    );
     await timeStep(this.options.profiler, "journal", () => this.finished.add(modules, digests));
   }
 
@@ -73,7 +81,10 @@ export class CompressedOutput {
     if (!(await this.output.isMoved())) {
       await this.#writeUnchanged();
       const config = parseFloats(await readFile(this.options.checkpoint.pathOf("config.json"), "utf8"));
-      await this.output.writeText("config.json", `${stringifyFloats(sortKeys(this.#changed(config as object)))}\n`);
+      await this.output.writeText(
+        "config.json",
+        `${stringifyFloats(sortKeys(this.#changed(config as Record<string, unknown>)))}\n`,
+      );
       await this.output.writeText("recipe.yaml", recipe);
     }
     await this.output.finish();
@@ -151,14 +162,14 @@ export class CompressedOutput {
   }
 
   /** A config.json with what the compression changed. */
-  #changed(config: object): Record<string, unknown> {
-    const { model, quantization, precision = "auto" } = this.options;
+  #changed(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    const { model, quantization, precision = "auto", changeConfig = (same) => same } = this.options;
     const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
     const quantizes = quantization.schemes.size > 0 || quantization.kvCacheScheme !== null;
     const quantization_config =
       quantizes || transformGroups(model).length > 0 ? describeQuantization(model, quantization) : undefined;
-    return { ...config, ...dtype, ...tie, quantization_config };
+    return { ...changeConfig(config), ...dtype, ...tie, quantization_config };
   }
 }
 

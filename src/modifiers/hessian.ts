@@ -12,6 +12,8 @@ export interface PreparedHessian {
   readonly order: Int32Array;
   /** Columns whose input was always zero: their weights do not matter and become zero. */
   readonly dead: readonly number[];
+  /** The damped diagonal, column by column. */
+  readonly diagonal: Float64Array;
 }
 
 /** How a Hessian is made ready. */
@@ -48,7 +50,7 @@ export function prepareHessian(
   }
   for (let i = 0; i < columns; i++) diagonal[i] += damping;
   permute(value, order, 2 / sequences, diagonal, panels);
-  return { values: panels, order, dead };
+  return { values: panels, order, dead, diagonal };
 }
 
 /** Sets the result to the lower triangle of scale · H[order, order], its diagonal replaced by diagonal[order]. */
@@ -57,20 +59,31 @@ function permute(
   order: Int32Array,
   scale: number,
   diagonal: Float64Array,
-  result: LowerPanels,
+  { panels }: LowerPanels,
 ): void {
-  for (const { start, matrix } of result.panels) {
-    const [rows, width] = matrix.shape;
-    const target = matrix.data;
-    const columnOf = order.subarray(start, start + width);
-    for (let row = 0; row < rows; row++) {
-      const source = order[start + row] * columns;
-      const place = row * width;
-      const count = Math.min(width, row);
-      for (let column = 0; column < count; column++) target[place + column] = scale * data[source + columnOf[column]];
-      if (row < width) target[place + row] = diagonal[order[start + row]];
+  // A row at a time for all panels: each row of H is fetched from memory once.
+  for (let row = 0; row < columns; row++) {
+    const source = data.subarray(order[row] * columns, (order[row] + 1) * columns);
+    for (const { start, matrix } of panels) {
+      if (start > row) break;
+      const width = matrix.shape[1];
+      const target = matrix.data.subarray((row - start) * width, (row - start + 1) * width);
+      scaleAt(source, order, start, scale, target, Math.min(width, row - start));
+      if (row - start < width) target[row - start] = diagonal[order[row]];
     }
   }
+}
+
+/** target[i] = scale · source[order[start + i]] for the first `count`. */
+function scaleAt(
+  source: Float32Array,
+  order: Int32Array,
+  start: number,
+  scale: number,
+  target: Float32Array,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) target[i] = scale * source[order[start + i]];
 }
 
 /** A weight with zeros in `columns`; the weight itself where there are none. */

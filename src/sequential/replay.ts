@@ -84,24 +84,22 @@ class Recording implements Replay {
     }
   }
 
-  async error(changes: ParameterChanges): Promise<number> {
+  get batches(): number {
+    return this.cache.batchCount;
+  }
+
+  async error(changes: ParameterChanges, batch: number): Promise<number> {
     this.#compared ??= Executable.compile(
       new CallTracer().call(this.module, this.#types, EXPECTED),
       this.dispatched.runtime,
     );
+    this.options.signal?.throwIfAborted();
     const values = new OwnValues(this.module, this.dispatched.weights, changes);
-    let [sum, count] = [0, 0];
-    for (let batch = 0; batch < this.cache.batchCount; batch++) {
-      this.options.signal?.throwIfAborted();
-      const given = await this.cache.fetch(batch, this.#arguments.direct.values());
-      const own = await this.#own.fetch(batch, [...this.#arguments.computed.keys(), EXPECTED]);
-      const { length } = (own[EXPECTED] as Tensor).data;
-      if (length === 0) continue; // an expert that no token of the batch is routed to
-      const { error } = await (await this.#compared).run({ ...own, ...this.#direct(given) }, values);
-      sum += Number((error as Tensor).data[0]);
-      count += length;
-    }
-    return sum / count;
+    const given = await this.cache.fetch(batch, this.#arguments.direct.values());
+    const own = await this.#own.fetch(batch, [...this.#arguments.computed.keys(), EXPECTED]);
+    if ((own[EXPECTED] as Tensor).data.length === 0) return 0; // an expert that no token of the batch is routed to
+    const { error } = await (await this.#compared).run({ ...own, ...this.#direct(given) }, values);
+    return Number((error as Tensor).data[0]);
   }
 
   close(): Promise<void> {

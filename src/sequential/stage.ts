@@ -2,7 +2,14 @@ import { CompressionError } from "../errors.ts";
 import type { CompressedModules } from "../formats/compressed-modules.ts";
 import { narrow } from "../formats/narrow.ts";
 import type { KernelPool } from "../kernels/pool.ts";
-import type { CompressionStage, Modifier, ModuleReport, ParameterChanges, Replay } from "../modifiers/modifier.ts";
+import type {
+  CompressionStage,
+  HasWeight,
+  Modifier,
+  ModuleReport,
+  ParameterChanges,
+  Replay,
+} from "../modifiers/modifier.ts";
 import type { Statistic, Tap } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
@@ -113,10 +120,10 @@ export class Stage implements CompressionStage, CompressedModules {
     return this.context.weights.load(parameter);
   }
 
-  setWeight(module: Linear, value: Tensor<"F32">): void {
+  setWeight(module: HasWeight, value: Tensor<"F32">): void {
     const { weight } = module;
     this.#set(weight, value);
-    if (this.quantized.has(module)) this.unsaved.set(weight, this.#propagated.get(weight));
+    if (this.quantized.has(module as Linear)) this.unsaved.set(weight, this.#propagated.get(weight));
   }
 
   async setEquivalent(where: string, changes: ParameterChanges): Promise<void> {

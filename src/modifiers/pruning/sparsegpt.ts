@@ -1,7 +1,7 @@
 import { RecipeError } from "../../errors.ts";
 import type { PruningProblem } from "../../kernels/prune-columns.ts";
+import { finiteWeight } from "../../observers/finite-weight.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { finiteWeight } from "../finite.ts";
 import { prepareHessian, warnOfFailures, withoutColumns } from "../hessian.ts";
 import type { CompressionStage, FinalizeContext } from "../modifier.ts";
 import { type Statistic, secondMoment } from "../tap.ts";

@@ -1,0 +1,35 @@
+// One measured run in a process of its own: prints a line of JSON with seconds, peak bytes and what each phase took.
+//
+//   node bench/compress.mjs MODEL TEXTS OUTPUT SAMPLES RECIPE [PASSES]
+import { oneshot } from "layerwise";
+
+const [model, dataset, output, samples, recipe, passes] = process.argv.slice(2);
+const phases = {};
+let [phase, since] = ["preparing", performance.now()];
+const begin = (next) => {
+  phases[phase] = (phases[phase] ?? 0) + (performance.now() - since) / 1000;
+  [phase, since] = [next, performance.now()];
+};
+
+const start = performance.now();
+await oneshot({
+  model,
+  recipe,
+  dataset,
+  output,
+  overwrite: true,
+  precision: "F32",
+  numCalibrationSamples: Number(samples),
+  shuffleCalibrationSamples: false,
+  maxSeqLength: 512,
+  addSpecialTokens: false,
+  onePass: passes === "1",
+  onProgress: (event) => {
+    if (event.type === "phase") begin(event.phase);
+  },
+});
+begin("done");
+const seconds = (performance.now() - start) / 1000;
+const u = process.resourceUsage();
+console.error(u.minorPageFault, u.userCPUTime / 1e6, u.systemCPUTime / 1e6);
+console.log(JSON.stringify({ seconds, peakBytes: process.resourceUsage().maxRSS * 1024, phases }));
