@@ -41,7 +41,15 @@ async function run(layers: number): Promise<Measurement> {
     const dataset = join(folder, "samples.jsonl");
     await writeRandomSamples(dataset, { samples, length: Number(values.length), vocabulary: VOCABULARY });
     const passes = values["one-pass"] ? 1 : 2;
-    return await measure({ model, dataset, output: join(folder, "output"), samples, passes, precision: "auto" });
+    return await measure({
+      model,
+      dataset,
+      output: join(folder, "output"),
+      samples,
+      passes,
+      precision: "auto",
+      givesBack: true,
+    });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -37,16 +37,15 @@ import { profileReads, profileRun } from "./sequential/profile-run.ts";
 import { rewriteModel } from "./sequential/rewrite-model.ts";
 import { selfCheck } from "./sequential/self-check.ts";
 import { allModifiers, type ShrunkModel, shrinkModel } from "./sequential/shrink-model.ts";
-import type { Subgraph } from "./sequential/subgraph.ts";
-import { getSequentialTargets, type TargetArguments } from "./sequential/targets.ts";
 import { threadsForModel } from "./sequential/threads-for-model.ts";
-import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
+import { type SubgraphOptions, traceForRun } from "./sequential/trace-for-run.ts";
 import { version } from "./version.ts";
+import { startWorkers } from "./workers/start-workers.ts";
 
 /** Arguments of {@link oneshot}; names and meanings as in llm-compressor's entry point of that name. */
 export interface OneshotOptions
   extends RunControl,
-    TargetArguments,
+    SubgraphOptions,
     CalibrationOptions,
     IntermediatesOptions,
     Omit<DispatchOptions, "onWarning"> {
@@ -70,23 +69,17 @@ export interface OneshotOptions
   readonly maxShardSize?: number;
   /** The dtype to save in: "auto", the default, keeps each tensor's own. */
   readonly precision?: Precision;
-  /**
-   * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
-   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. Linears that a
-   * modifier changes together with a norm or linear before them lie in one part with it; AWQ's parts are attention and
-   * feed-forward. False, unless a modifier works best so.
-   */
-  readonly onePass?: boolean;
-  /** Sequential targets that are compressed together. 1. */
-  readonly sequentialTargetsPerSubgraph?: number;
-  /** Names of functions that the trace does not enter. */
-  readonly tracingIgnore?: readonly string[];
   /** Whether experts are calibrated with all tokens, not only with those that are routed to them. False. */
   readonly moeCalibrateAllExperts?: boolean;
   /** Whether later subgraphs are calibrated on what the compressed ones before them give. True. */
   readonly propagateError?: boolean;
   /** Whether the subgraphs are first compared with the model as one graph, on one sample. True. */
   readonly selfCheck?: boolean;
+  /**
+   * Processes that the calibration batches are shared out to, with threads and memory budget. It pays where one process does
+   * not keep all cores at work. What they see is summed in another order: results differ by rounding. 1, this process.
+   */
+  readonly workers?: number;
 }
 
 /**
@@ -110,6 +103,7 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
   profiler: false,
   memoryBudget: false,
   device: true,
+  workers: true,
   precision: true,
   maxShardSize: true,
   onePass: true,
@@ -153,15 +147,17 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   try {
     const preparation = await prepare(checkpoint, options);
     const { model, modifiers, data } = preparation;
+    const { folder } = checkpoint;
     const output = await openOutput(checkpoint, preparation, options);
     try {
       const batches = data && packBatches(data.batches);
       for (const { whole, modifier } of preparation.shrinking) {
         const byLayers = { ...options, onePass: false };
-        const shrunk = await compress(whole, batches, { modifiers: [modifier], kernels }, byLayers);
+        const shrunk = await compress(whole, batches, { folder, modifiers: [modifier], kernels }, byLayers);
         for await (const _ of shrunk); // what it yields is the model as it is
       }
-      const compressed = await compress(model, batches, { modifiers, kernels, finished: output.finished }, options);
+      const { finished } = output;
+      const compressed = await compress(model, batches, { folder, modifiers, kernels, finished }, options);
       for await (const modules of compressed) {
         await timeStep(profiler, "write", () => output.write(modules));
         options.signal?.throwIfAborted();
@@ -188,6 +184,25 @@ export interface Preparation extends ShrunkModel {
 
 /** Resolves and checks all that a run works with. */
 export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptions, "output">): Promise<Preparation> {
+  const prepared = await prepareModel(checkpoint, options);
+  checkWorkers(prepared, options);
+  const all = allModifiers(prepared);
+  const data = await timeStep(options.profiler, "tokenize", () => calibrationData(all, checkpoint, options));
+  return { ...prepared, data };
+}
+
+/** A worker makes its model of the checkpoint alone. @throws RecipeError with a modifier that makes the model smaller */
+function checkWorkers({ shrinking: [first] }: ShrunkModel, { workers = 1 }: Pick<OneshotOptions, "workers">): void {
+  if (!first || workers === 1) return;
+  const { where = "recipe", name } = first.modifier;
+  throw new RecipeError(`${where}: ${name}: with ${workers} workers, expected one. Leave workers out.`);
+}
+
+/** The model and the modifiers of a run, initialised; what they change all over the model is changed. */
+export async function prepareModel(
+  checkpoint: Checkpoint,
+  options: Omit<OneshotOptions, "output" | "model">,
+): Promise<Omit<Preparation, "data">> {
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   const create = (config: Checkpoint["config"]) => {
     const model = createModel(config, { where: checkpoint.pathOf("config.json") });
@@ -202,34 +217,7 @@ export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptio
   const { model, modifiers } = shrunk;
   initializeModifiers(modifiers, model, { warn });
   await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
-  const data = await timeStep(options.profiler, "tokenize", () => calibrationData(all, checkpoint, options));
-  return { ...shrunk, original, data };
-}
-
-/** The subgraphs that a run with these options goes through. */
-export function traceForRun(
-  model: CausalLM,
-  modifiers: readonly Modifier[],
-  sample: Batch,
-  options: Omit<OneshotOptions, "output">,
-): Subgraph[] {
-  const onePass = options.onePass ?? prefersOnePass(modifiers, options);
-  const units = modifiers.flatMap(({ units = [] }) => units);
-  const targets = onePass ? ["Linear", ...units] : getSequentialTargets(modifiers, model, options);
-  return traceSubgraphs(model, sample, targets, options.tracingIgnore, {
-    targetsPerSubgraph: options.sequentialTargetsPerSubgraph,
-    shareInputs: onePass,
-    together: modifiers.flatMap(({ coupled = [] }) => coupled.map(({ modules }) => modules)),
-  });
-}
-
-/** Whether a modifier works best so and none wants other subgraphs. */
-function prefersOnePass(
-  modifiers: readonly Modifier[],
-  { sequentialTargets }: Omit<OneshotOptions, "output">,
-): boolean {
-  const given = sequentialTargets ?? modifiers.find((modifier) => modifier.sequentialTargets ?? modifier.coupled);
-  return given === undefined && modifiers.some(({ onePass }) => onePass);
+  return { ...shrunk, original };
 }
 
 /** Batches for the modifiers that need any; undefined if none does. */
@@ -277,7 +265,7 @@ async function openOutput(
 async function compress(
   model: CausalLM,
   batches: readonly Batch[] | undefined,
-  { finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels" | "finished">,
+  { folder, finished, ...parts }: Pick<PipelineOptions, "modifiers" | "kernels" | "finished"> & { folder: string },
   options: OneshotOptions,
 ): Promise<AsyncIterable<CompressedModules>> {
   const { precision = "auto", propagateError, device = "cpu", profiler, onProgress } = options;
@@ -291,8 +279,16 @@ async function compress(
   const isChecked = (finished?.count ?? 0) > 0; // by the run that this one goes on with
   if (!isChecked && (options.selfCheck ?? true))
     await timeStep(profiler, "self-check", () => selfCheck(subgraphs, dispatched, batches[0]));
-  const { memoryBudget = defaultMemoryBudget() } = options;
-  return compressInOrder(subgraphs, dispatched, batches, { ...stage, propagateError, finished, memoryBudget });
+  const { memoryBudget = defaultMemoryBudget(), workers = 1 } = options;
+  const shared = { ...options, folder, workers, modifiers: parts.modifiers, memoryBudget, onWarning };
+  const executor = workers > 1 ? await startWorkers(batches, dispatched, shared) : undefined;
+  return compressInOrder(subgraphs, dispatched, batches, {
+    ...stage,
+    propagateError,
+    finished,
+    memoryBudget,
+    executor,
+  });
 }
 
 /** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */

@@ -49,6 +49,7 @@ export function registerCompress(program: Command): void {
       "intermediates kept in memory, such as 2GB; more go to a file (default: half of what is free)",
       byteCount,
     )
+    .option("--workers <n>", "processes that the calibration samples are shared out to (default: 1)", positiveInteger)
     .option("--profile <file>", "write a trace of where the time goes, for Perfetto or chrome://tracing")
     .option("--dry-run", "predict time, peak memory and output size from the trace; reads no weights, writes nothing")
     .option("--json", "print each event, or what is predicted, as a line of JSON");

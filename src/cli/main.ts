@@ -1,4 +1,4 @@
-#!/usr/bin/env -S MALLOC_MMAP_THRESHOLD_=131072 node
+#!/usr/bin/env node
 import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { InterruptedError, LayerwiseError } from "../errors.ts";
@@ -12,8 +12,6 @@ import { registerTrace } from "./trace.ts";
 /** What a shell calls a program that was interrupted: 128 + SIGINT. */
 const INTERRUPTED = 130;
 
-// The first line keeps glibc from raising its threshold for memory that goes back to the system: what is freed between arrays that
-// stay would be lost to all others, as much again as is in use.
 // Large arrays that come and go make V8 mark a small heap again and again, on threads that the kernels want: a third of the time.
 setFlagsFromString("--no-incremental-marking");
 

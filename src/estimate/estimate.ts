@@ -4,12 +4,13 @@ import { planFiles } from "../checkpoint/layout.ts";
 import { printIndex } from "../checkpoint/shard-index.ts";
 import { planOutput } from "../formats/output-plan.ts";
 import { KernelPool } from "../kernels/pool.ts";
-import { mergeQuantization, type OneshotOptions, prepare, traceForRun } from "../oneshot.ts";
+import { mergeQuantization, type OneshotOptions, prepare } from "../oneshot.ts";
 import { createMatrixProducts } from "../runtime/matrix-products.ts";
 import { Runtime } from "../runtime/session.ts";
 import { defaultMemoryBudget } from "../sequential/intermediates.ts";
 import { packBatches } from "../sequential/pack-batches.ts";
 import { threadsForModel } from "../sequential/threads-for-model.ts";
+import { traceForRun } from "../sequential/trace-for-run.ts";
 import { measureRates } from "./measure-rates.ts";
 import { type Memory, predictMemory } from "./memory.ts";
 import { predictSeconds, type Seconds } from "./seconds.ts";
@@ -45,6 +46,10 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model));
   const kernels = await KernelPool.create(await createMatrixProducts(options), options);
   try {
+    if ((options.workers ?? 1) > 1) {
+      const message = "what is predicted is a run in one process, without workers.";
+      options.onProgress?.({ type: "warning", message });
+    }
     const { model, modifiers, data, original } = await prepare(checkpoint, { ...options, selfCheck: false });
     const plan = planOutput(model, checkpoint, mergeQuantization(modifiers), options.precision, original);
     const files = planFiles(plan.tensors, options.maxShardSize);

@@ -24,7 +24,7 @@ export interface Reduction {
   readonly inPlace?: boolean;
   /** What a modifier is given after the last batch; it may take over the memory of the totals. */
   finish(totals: readonly Tensor<"F32">[]): Tensor<"F32">;
-  /** `value` with what another call of the module gave in it; may be `value`, changed in place. */
+  /** `value` with what another call of the module, or later batches, gave in it; may be `value`, changed in place. */
   merge(value: Tensor<"F32">, other: Tensor<"F32">): Tensor<"F32">;
 }
 
@@ -99,4 +99,9 @@ export interface Statistic {
   readonly value: Tensor<"F32">;
   /** Rows of all batches: what the reference divides a Hessian by. */
   readonly sequences: number;
+}
+
+/** A statistic with what another call of the module, or another part of the batches, gave; may change the first in place. */
+export function mergeStatistics(reduce: Reduction, one: Statistic, other: Statistic): Statistic {
+  return { value: reduce.merge(one.value, other.value), sequences: one.sequences + other.sequences };
 }

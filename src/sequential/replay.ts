@@ -32,7 +32,7 @@ export interface ReplayOptions extends IntermediatesOptions {
  *
  * @throws CompressionError for a module that the subgraph does not call exactly once
  */
-export async function recordReplay(
+export async function recordCalls(
   subgraph: Subgraph,
   module: Module,
   dispatched: DispatchedModel,
@@ -45,14 +45,16 @@ export async function recordReplay(
     return undefined;
   });
   const select = () => Object.fromEntries(argumentsOf(oneCall(calls, module)).computed);
-  const upTo = await CompiledGraph.compile(subgraph, dispatched, select).finally(hook.remove);
-  const recording = new Recording(subgraph, module, oneCall(calls, module), dispatched, cache, options);
+  const compiling = CompiledGraph.compile(subgraph, dispatched, select);
+  hook.remove(); // it is traced by now: others may trace while it is compiled
+  const upTo = await compiling;
+  const recording = new RecordedCalls(subgraph, module, oneCall(calls, module), dispatched, cache, options);
   await recording.record(upTo);
   return recording;
 }
 
 /** Keeps what is computed for the module; what it reads of the subgraph's inputs, it has from where these are kept. */
-class Recording implements Replay {
+class RecordedCalls implements Replay {
   readonly #own: IntermediatesCache;
   readonly #arguments: CallArguments;
   readonly #types: CallTypes;

@@ -20,6 +20,7 @@ export class Weights implements ParameterValues {
 
   /** Values that others stand for now; somebody may still read them. */
   readonly #replaced: Tensor<"F32">[] = [];
+  readonly #replacements = new Map<Parameter, Tensor<"F32">>();
 
   constructor(model: Module) {
     this.#parameters = new Map(model.namedParameters());
@@ -58,6 +59,12 @@ export class Weights implements ParameterValues {
   replace(parameter: Parameter, value: Tensor<"F32">): void {
     this.#loaded.get(parameter)?.promise.then((replaced) => this.#replaced.push(replaced));
     this.#loaded.set(parameter, { promise: Promise.resolve(value), value });
+    this.#replacements.set(parameter, value);
+  }
+
+  /** The values that stand for parameters now, in place of those on disk. */
+  get replacements(): ReadonlyMap<Parameter, Tensor<"F32">> {
+    return this.#replacements;
   }
 
   /** Makes room for another value of a parameter: nobody may read any more what {@link load} gave. */
@@ -75,6 +82,7 @@ export class Weights implements ParameterValues {
     for (const value of [...values, ...this.#replaced]) this.buffers.give(value);
     this.#loaded.clear();
     this.#replaced.length = 0;
+    this.#replacements.clear();
     this.buffers.age();
   }
 
