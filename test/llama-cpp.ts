@@ -37,7 +37,13 @@ export async function topLogits(
   tokens: readonly number[],
   count: number,
 ): Promise<Map<number, number>[]> {
-  const context = await model.createContext({ contextSize: tokens.length + 8, batchSize: tokens.length, threads: 1 });
+  const context = await model.createContext({
+    contextSize: tokens.length + 8,
+    batchSize: tokens.length,
+    threads: 1,
+    experimentalKvCacheKeyType: "F32", // half precision by default, which tiny models feel
+    experimentalKvCacheValueType: "F32",
+  });
   try {
     const filter = { tokens: [], includeTop: count };
     const items = tokens.map(
