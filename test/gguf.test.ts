@@ -72,7 +72,7 @@ async function agreement(file: string, folder: string, tokens: readonly number[]
   return clear.filter(({ token, row }) => theirs[row].has(token)).length / clear.length;
 }
 
-describe("under teacher forcing, llama.cpp's best next token is that of our evaluation", () => {
+describe("under teacher forcing, llama.cpp's best next token is that of our evaluation", { timeout: 300_000 }, () => {
   let tokens: number[];
   beforeAll(async () => {
     tokens = await evaluationTokens(256);
@@ -106,7 +106,7 @@ test.each(["llama", "llama-rope3-untied", "mistral", "qwen2", "qwen3"])(
     const found = await topLogits(await openGguf(await exportGguf(folder, { dtype: ["F32"] })), tokens, rows);
     for (const [place, expected] of (await ownLogits(folder, tokens)).entries()) {
       const logits = Float32Array.from(expected, (_, token) => found[place].get(token) as number);
-      expect(new Tensor("F32", [rows], logits)).toBeAllClose(new Tensor("F32", [rows], expected), { atol: 1e-3 });
+      expect(new Tensor("F32", [rows], logits)).toBeAllClose(new Tensor("F32", [rows], expected), { atol: 1e-4 });
     }
   },
 );
@@ -121,7 +121,7 @@ function byteTokenizer(rows: number): object {
   return { ...parts, model: { type: "BPE", vocab, merges: [] }, added_tokens: [] };
 }
 
-describe("llama.cpp cuts 200 varied strings into the tokens of tokenizer.json", () => {
+describe("llama.cpp cuts 200 varied strings into the tokens of tokenizer.json", { timeout: 300_000 }, () => {
   test.each(PRE_TOKENIZERS.map(({ name }) => name))("with the pre-tokenizer %s", async (name) => {
     const folder = await temporaryFolder();
     await cp(moby, folder, { recursive: true });

@@ -41,7 +41,8 @@ export async function topLogits(
     contextSize: tokens.length + 8,
     batchSize: tokens.length,
     threads: 1,
-    experimentalKvCacheKeyType: "F32", // half precision by default, which tiny models feel
+    flashAttention: false, // its half precision, and the cache's, are what tiny models feel
+    experimentalKvCacheKeyType: "F32",
     experimentalKvCacheValueType: "F32",
   });
   try {

@@ -38,9 +38,8 @@ export function isGgufPath(path: string): boolean {
  * @throws CheckpointError for a file that is broken, or of a model that layerwise does not know
  */
 export async function unpackGguf(path: string): Promise<UnpackedGguf> {
-  const parts = await Promise.all(
-    (await shardPaths(path)).map(async (file) => ({ file, ...(await readHeader(file)) })),
-  );
+  const parts: (GgufHeader & { readonly file: string })[] = [];
+  for (const file of shardPaths(path)) parts.push({ file, ...(await readHeader(file)) });
   const reader = new MetadataReader(path, parts[0].metadata);
   const architecture = architectureOfFile(reader);
   const names = new Set(parts.flatMap(({ tensors }) => tensors.map(({ name }) => name)));
@@ -64,7 +63,7 @@ export async function unpackGguf(path: string): Promise<UnpackedGguf> {
 }
 
 /** All files of a model that is split over several. */
-async function shardPaths(path: string): Promise<string[]> {
+function shardPaths(path: string): string[] {
   const [, stem, first, count] = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/.exec(basename(path)) ?? [];
   if (stem === undefined) return [path];
   if (Number(first) !== 1)
