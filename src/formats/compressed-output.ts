@@ -4,12 +4,12 @@ import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
 import type { Module } from "../nn/module.ts";
 import { TransformMatrix, transformGroups } from "../nn/online-transform.ts";
 import type { Parameter } from "../nn/parameter.ts";
-import { type Output, openOutput } from "../output/output.ts";
+import { type Conversion, type Output, openOutput } from "../output/output.ts";
 import type { OutputFolderOptions } from "../output/output-folder.ts";
 import { type Profiler, timeStep } from "../profile/profiler.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { fromFloat32, isFloatDType, toFloat32 } from "../tensor/convert.ts";
-import type { FloatDType } from "../tensor/dtype.ts";
+import { type FloatDType, viewBytes } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { CompressedModules } from "./compressed-modules.ts";
 import { describeQuantization } from "./describe-quantization.ts";
@@ -109,9 +109,11 @@ export class CompressedOutput {
     const { checkpoint, precision = "auto" } = this.options;
     for (const [name, parameter] of this.plan.dense) {
       if (this.output.has(name)) continue;
-      const stored = checkpoint.tensors.get(name);
-      const isStored = !stored?.encoding && stored?.dtype === plannedDType(parameter, precision);
-      if (isStored && !parameter.source?.isDerived) await this.output.copyTensor(name, checkpoint);
+      const source = checkpoint.tensors.get(name);
+      const stored = parameter.source?.isDerived || source?.encoding ? undefined : source?.dtype;
+      if (stored === plannedDType(parameter, precision)) await this.output.copyTensor(name, checkpoint);
+      else if (stored && isFloatDType(stored))
+        await this.output.copyTensor(name, checkpoint, this.#conversion(name, parameter, stored));
       else if (parameter instanceof TransformMatrix) await this.output.write(name, toFloat64(await parameter.load()));
       else await this.output.write(name, this.#toSaved(name, parameter, await parameter.load()));
     }
@@ -132,6 +134,17 @@ export class CompressedOutput {
     }
     const dense = [...this.plan.dense].find(([name, other]) => other === parameter && this.output.has(name));
     return dense && toFloat32((await this.output.read(dense[0])) as Tensor<FloatDType>);
+  }
+
+  /** From a dtype to the one that a parameter is saved in. */
+  #conversion(name: string, parameter: Parameter, stored: FloatDType): Conversion {
+    return {
+      dtype: savedDType(parameter, this.options.precision ?? "auto"),
+      convert: (bytes) => {
+        const data = viewBytes(stored, bytes);
+        return this.#toSaved(name, parameter, toFloat32(new Tensor(stored, [data.length], data))).bytes;
+      },
+    };
   }
 
   #toSaved(name: string, parameter: Parameter, weight: Tensor<"F32">): Tensor<FloatDType> {

@@ -6,10 +6,10 @@ import { onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { mismatch } from "./shapes.ts";
 
-/** Panels that a wide product is cut into: of their columns, what is below the diagonal block is left out. */
-const PANELS = 4;
-/** Columns from which on leaving out is worth the copies of columns. */
-const WIDE = 1024;
+/** Columns of a panel, at the least: narrower ones leave out more below their diagonal blocks, but multiply more slowly. */
+const PANEL_WIDTH = 256;
+/** Panels at the most: nearly half of the product is left out then. */
+const MOST_PANELS = 8;
 
 /**
  * Adds XᵀX of the last dimension, over all rows, to a total: the second moment that a Hessian is made of.
@@ -38,9 +38,10 @@ export const accumulateGram = defineOp<[x: Operand, total: Operand], { panel: nu
 
 /** Shapes of the panels of a product of `width` columns: columns in equal shares, rows up to the last of the columns. */
 export function gramPanels(width: number): [end: number, columns: number][] {
-  if (width < WIDE || width % PANELS !== 0) return [[width, width]];
-  const columns = width / PANELS;
-  return Array.from({ length: PANELS }, (_, panel) => [(panel + 1) * columns, columns]);
+  let panels = Math.max(1, Math.min(MOST_PANELS, Math.floor(width / PANEL_WIDTH)));
+  while (width % panels !== 0) panels--;
+  const columns = width / panels;
+  return Array.from({ length: panels }, (_, panel) => [(panel + 1) * columns, columns]);
 }
 
 /** The whole symmetric matrix from its panels: [columns, columns], in memory of `buffers`. */

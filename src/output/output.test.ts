@@ -6,7 +6,7 @@ import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { readHeader } from "../checkpoint/safetensors.ts";
 import { CheckpointError } from "../errors.ts";
-import type { DType } from "../tensor/dtype.ts";
+import { type DType, viewBytes } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { openOutput } from "./output.ts";
 
@@ -55,6 +55,31 @@ test("a tensor of several chunks is copied whole", async () => {
   await checkpoint.close();
   const copy = await contents(`${folder}-copy`, "model.safetensors");
   expect(copy.equals(await contents(folder, "model.safetensors"))).toBe(true);
+});
+
+test("a tensor is converted while it is copied, chunk by chunk", async () => {
+  const folder = await newPath();
+  const length = 5_000_001;
+  const stored = new Tensor(
+    "I32",
+    [length],
+    Int32Array.from({ length }, (_, index) => index * 7919),
+  );
+  const first = await openOutput({ folder, tensors: [{ name: "large", ...stored }] });
+  await first.write("large", stored);
+  await first.writeText("config.json", "{}");
+  await first.finish();
+  const checkpoint = await openCheckpoint(folder);
+  const second = await openOutput({
+    folder: `${folder}-copy`,
+    tensors: [{ name: "large", dtype: "F64", shape: [length] }],
+  });
+  const convert = (bytes: Uint8Array) => new Uint8Array(Float64Array.from(viewBytes("I32", bytes)).buffer);
+  await second.copyTensor("large", checkpoint, { dtype: "F64", convert });
+  const copied = await second.read("large");
+  expect(Buffer.from(copied.bytes).equals(convert(stored.bytes))).toBe(true);
+  await second.finish();
+  await checkpoint.close();
 });
 
 test("shards are filled in any order and have an index", async () => {

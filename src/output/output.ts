@@ -6,7 +6,7 @@ import { type FileLayout, type Place, planFiles, type TensorSpec } from "../chec
 import { readAt } from "../checkpoint/read-at.ts";
 import { INDEX_FILE, printIndex } from "../checkpoint/shard-index.ts";
 import { CheckpointError } from "../errors.ts";
-import { viewBytes } from "../tensor/dtype.ts";
+import { type DType, viewBytes } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { OutputFolder, type OutputFolderOptions } from "./output-folder.ts";
 import { digestOf } from "./tensor-file.ts";
@@ -20,7 +20,14 @@ export interface OutputOptions extends OutputFolderOptions {
   readonly maxShardSize?: number;
 }
 
-/** Bytes that are copied at a time. */
+/** A change of dtype while a tensor is copied, some elements at a time. */
+export interface Conversion {
+  readonly dtype: DType;
+  /** The elements in `bytes`, as bytes in the new dtype. */
+  convert(bytes: Uint8Array): Uint8Array;
+}
+
+/** Bytes that are copied at a time: whole elements of any dtype. */
 const CHUNK = 8 * 2 ** 20;
 
 /**
@@ -106,14 +113,23 @@ export class Output {
     return digestOf(tensor.bytes);
   }
 
-  /** Copies a tensor from another checkpoint as it is. @throws CheckpointError as {@link write} does */
-  async copyTensor(name: string, checkpoint: Checkpoint): Promise<void> {
-    const slot = this.#start(name, checkpoint.info(name));
-    const buffer = new Uint8Array(Math.min(CHUNK, slot.length));
-    for (let offset = 0; offset < slot.length; offset += buffer.length) {
-      const chunk = buffer.subarray(0, slot.length - offset);
+  /**
+   * Copies a tensor from another checkpoint, some elements at a time.
+   *
+   * @param conversion - to another dtype; by default the tensor stays as it is
+   * @throws CheckpointError as {@link write} does
+   */
+  async copyTensor(name: string, checkpoint: Checkpoint, conversion?: Conversion): Promise<void> {
+    const { dtype, shape, begin, end } = checkpoint.info(name);
+    const slot = this.#start(name, { dtype: conversion?.dtype ?? dtype, shape });
+    const buffer = new Uint8Array(Math.min(CHUNK, end - begin));
+    let { position } = slot;
+    for (let offset = 0; offset < end - begin; offset += buffer.length) {
+      const chunk = buffer.subarray(0, end - begin - offset);
       await checkpoint.readInto(chunk, name, offset);
-      await writing(this.#pathOf(slot.file), writeAt(this.#handle(slot), slot.position + offset, chunk));
+      const converted = conversion?.convert(chunk) ?? chunk;
+      await writing(this.#pathOf(slot.file), writeAt(this.#handle(slot), position, converted));
+      position += converted.length;
     }
     slot.state = "written";
   }
