@@ -183,7 +183,7 @@ describe("export", () => {
     const data = ["-d", calibration, "--max-seq-length", "64", "--num-calibration-samples", "2", "--threads", "1"];
     const arguments_ = ["compress", model, "--scheme-for", "gguf", "--format", "compressed-tensors,gguf", "-o", output];
     const { code, stderr } = await layerwise(...arguments_, ...data);
-    expect(stderr).toContain("output: 2.9 MB");
+    expect(stderr).toContain("output: 2.8 MB");
     expect(code).toBe(0);
     expect(await readdir(`${output}-gguf`)).toEqual(["output-Q4_0.gguf"]);
   });
