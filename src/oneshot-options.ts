@@ -1,4 +1,5 @@
 import type { CalibrationOptions, CalibrationSource } from "./data/calibration.ts";
+import type { ExportRequest } from "./export/registry.ts";
 import type { Precision } from "./formats/output-plan.ts";
 import type { RecipeSource } from "./recipe/modifiers.ts";
 import type { Variables } from "./recipe/variables.ts";
@@ -7,12 +8,16 @@ import type { RunControl } from "./sequential/events.ts";
 import type { IntermediatesOptions } from "./sequential/intermediates.ts";
 import type { SubgraphOptions } from "./sequential/trace-for-run.ts";
 
-/** Arguments of `oneshot`; names and meanings as in llm-compressor's entry point of that name. */
+/**
+ * Arguments of `oneshot`; names and meanings as in llm-compressor's entry point of that name. To what is named in `format`
+ * beside `compressed-tensors` the output is exported once it is finished, into a folder beside it: `<output>-gguf`.
+ */
 export interface OneshotOptions
   extends RunControl,
     SubgraphOptions,
     CalibrationOptions,
     IntermediatesOptions,
+    Partial<ExportRequest>,
     Omit<DispatchOptions, "onWarning"> {
   /** A folder with config.json, safetensors and tokenizer files, or a Hub id. */
   readonly model: string;
@@ -61,6 +66,9 @@ export const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
   dataset: false,
   tokenizer: false,
   output: false,
+  format: false,
+  dtype: false,
+  embeddingDtype: false,
   overwrite: false,
   resume: false,
   threads: false,

@@ -1,6 +1,7 @@
 import { type Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 import { resolveModel } from "./checkpoint/hub.ts";
 import { identifyCheckpoint } from "./checkpoint/identity.ts";
+import { checkPlaces, exportBeside } from "./export/beside-output.ts";
 import type { CompressedModules } from "./formats/compressed-modules.ts";
 import { CompressedOutput } from "./formats/compressed-output.ts";
 import { savedDType } from "./formats/output-plan.ts";
@@ -47,6 +48,7 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
 
 async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   const { profiler } = options;
+  await checkPlaces(options);
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
   const kernels = await KernelPool.create(createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
@@ -78,6 +80,7 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   } finally {
     await Promise.all([kernels.close(), checkpoint.close()]);
   }
+  await timeStep(profiler, "export", () => exportBeside(options));
 }
 
 /** Writes what goes along with the weights, and lets the output appear if nothing is wrong with it. */

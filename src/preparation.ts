@@ -2,10 +2,11 @@ import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { type CalibrationData, loadCalibrationData } from "./data/calibration.ts";
 import { loadTokenizer } from "./data/tokenizer.ts";
 import { RecipeError } from "./errors.ts";
+import { checkExports } from "./export/beside-output.ts";
 import { bindCheckpoint } from "./formats/bind-checkpoint.ts";
 import type { CausalLM } from "./models/causal-lm.ts";
 import { createModel } from "./models/registry.ts";
-import { initializeModifiers } from "./modifiers/initialize.ts";
+import { initializeModifiers, mergeQuantization } from "./modifiers/initialize.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
 import { calibrateAllExperts } from "./nn/experts.ts";
 import type { OneshotOptions } from "./oneshot-options.ts";
@@ -57,6 +58,7 @@ export async function prepareModel(
   const shrunk = shrinkModel(original, all, (change) => create(change(checkpoint.config)), { warn });
   const { model, modifiers } = shrunk;
   initializeModifiers(modifiers, model, { warn });
+  await checkExports({ checkpoint, model, quantization: mergeQuantization(modifiers) }, options);
   await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
   return { ...shrunk, original };
 }

@@ -5,6 +5,7 @@ import { InterruptedError, LayerwiseError } from "../errors.ts";
 import { version } from "../version.ts";
 import { registerCompress } from "./compress.ts";
 import { registerEval } from "./eval.ts";
+import { registerExport } from "./export.ts";
 import { registerInspect } from "./inspect.ts";
 import { printable } from "./text.ts";
 import { registerTrace } from "./trace.ts";
@@ -19,8 +20,8 @@ setFlagsFromString("--no-incremental-marking");
 const program = new Command("layerwise")
   .description("Compress Hugging Face language models, one subgraph at a time.")
   .version(version);
-for (const register of [registerCompress, registerTrace, registerInspect, registerEval, registerVerify])
-  register(program);
+const commands = [registerCompress, registerTrace, registerInspect, registerEval, registerVerify, registerExport];
+for (const register of commands) register(program);
 
 try {
   await program.parseAsync();

@@ -129,7 +129,8 @@ export class CompressedOutput {
     const { checkpoint, precision = "auto" } = this.options;
     for (const [name, parameter] of this.plan.dense) {
       if (this.output.has(name)) continue;
-      const stored = parameter.source?.isDerived ? undefined : checkpoint.tensors.get(name)?.dtype;
+      const source = checkpoint.tensors.get(name);
+      const stored = parameter.source?.isDerived || source?.encoding ? undefined : source?.dtype;
       if (stored === plannedDType(parameter, precision)) await this.output.copyTensor(name, checkpoint);
       else if (stored && isFloatDType(stored))
         await this.output.copyTensor(name, checkpoint, this.#conversion(name, parameter, stored));
