@@ -15,8 +15,8 @@ import { readSafetensors } from "./read-safetensors.ts";
 import { runSequentially } from "./run-model.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
-const fixture = (path: string) => fileURLToPath(new URL(`./fixtures/models/${path}`, import.meta.url));
-const golden = JSON.parse(readFileSync(fixture("reap.json"), "utf8"));
+const fixture = (path: string) => fileURLToPath(new URL(`./fixtures/${path}`, import.meta.url));
+const golden = JSON.parse(readFileSync(fixture("reap/reap.json"), "utf8"));
 const rows: readonly number[][] = golden.input_ids;
 
 /** Runs a recipe on a fixture's model; returns the folder. */
