@@ -30,7 +30,7 @@ export interface CompressedOutputOptions extends OutputFolderOptions {
 }
 
 /** Files of a checkpoint beside weights and configuration that go along with it. */
-const COMPANIONS =
+export const COMPANIONS =
   /^(generation_config|tokenizer.*|special_tokens_map|added_tokens|vocab|preprocessor_config|chat_template)\.json$|\.jinja$|^merges\.txt$|^vocab\.txt$|\.model$/;
 
 /** A compressed checkpoint while it is written, module by module; it appears whole at the end, or not at all. */
