@@ -20,6 +20,11 @@ export {
 export { type Estimate, type EstimateOptions, estimate } from "./estimate/estimate.ts";
 export { type EvaluationSettings, evaluate } from "./evaluate/evaluate.ts";
 export { type EvaluateOptions, evaluatePerplexity, type Perplexity } from "./evaluate/perplexity.ts";
+export type { ExportFormat, ExportSettings } from "./export/export-format.ts";
+export { type ExportOptions, exportModel } from "./export/export-model.ts";
+export { ExportSource, type ExportSubject } from "./export/export-source.ts";
+export { modifierFor } from "./export/modifier-for.ts";
+export { type ExportRequest, exportFormats } from "./export/registry.ts";
 export { bindCheckpoint } from "./formats/bind-checkpoint.ts";
 export type { CompressedModules } from "./formats/compressed-modules.ts";
 export type { FinishedParts } from "./formats/finished-parts.ts";

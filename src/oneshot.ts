@@ -9,6 +9,8 @@ import {
 } from "./data/calibration.ts";
 import { loadTokenizer } from "./data/tokenizer.ts";
 import { RecipeError } from "./errors.ts";
+import { checkExports, checkPlaces, exportBeside } from "./export/beside-output.ts";
+import type { ExportRequest } from "./export/registry.ts";
 import { bindCheckpoint } from "./formats/bind-checkpoint.ts";
 import type { CompressedModules } from "./formats/compressed-modules.ts";
 import { CompressedOutput } from "./formats/compressed-output.ts";
@@ -43,12 +45,16 @@ import { threadsForModel } from "./sequential/threads-for-model.ts";
 import { traceSubgraphs } from "./sequential/trace-subgraphs.ts";
 import { version } from "./version.ts";
 
-/** Arguments of {@link oneshot}; names and meanings as in llm-compressor's entry point of that name. */
+/**
+ * Arguments of {@link oneshot}; names and meanings as in llm-compressor's entry point of that name. To what is named in `format`
+ * beside `compressed-tensors` the output is exported once it is finished, into a folder beside it: `<output>-gguf`.
+ */
 export interface OneshotOptions
   extends RunControl,
     TargetArguments,
     CalibrationOptions,
     IntermediatesOptions,
+    Partial<ExportRequest>,
     Omit<DispatchOptions, "onWarning"> {
   /** A folder with config.json, safetensors and tokenizer files, or a Hub id. */
   readonly model: string;
@@ -99,6 +105,9 @@ const DECIDES_OUTPUT: Readonly<Record<keyof OneshotOptions, boolean>> = {
   dataset: false,
   tokenizer: false,
   output: false,
+  format: false,
+  dtype: false,
+  embeddingDtype: false,
   overwrite: false,
   resume: false,
   threads: false,
@@ -145,6 +154,7 @@ export async function oneshot(options: OneshotOptions): Promise<void> {
 
 async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   const { profiler } = options;
+  await checkPlaces(options);
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
   const kernels = await KernelPool.create(createMatrixProducts(options), options);
   const warn = (message: string) => options.onProgress?.({ type: "warning", message });
@@ -167,6 +177,7 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   } finally {
     await Promise.all([kernels.close(), checkpoint.close()]);
   }
+  await timeStep(profiler, "export", () => exportBeside(options));
 }
 
 /** What is known of a run before it begins. */
@@ -188,6 +199,7 @@ export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptio
   if (options.moeCalibrateAllExperts) calibrateAllExperts(model);
   const modifiers = createModifiers(options.recipe, { variables: options.recipeArgs, stage: options.stage });
   initializeModifiers(modifiers, model, { warn });
+  await checkExports({ checkpoint, model, quantization: mergeQuantization(modifiers) }, options);
   await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
   const data = await timeStep(options.profiler, "tokenize", () => calibrationData(modifiers, checkpoint, options));
   return { model, modifiers, data };

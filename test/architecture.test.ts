@@ -26,6 +26,7 @@ const ROOMS = [
   "sequential",
   "recipe",
   "evaluate",
+  "export",
   "oneshot.ts",
   "estimate",
   "index.ts",

@@ -1,11 +1,20 @@
 import { type Command, Option } from "commander";
 import { estimate } from "../estimate/estimate.ts";
+import { modifierFor } from "../export/modifier-for.ts";
 import { inspectCheckpoint } from "../formats/inspect.ts";
 import { oneshot } from "../oneshot.ts";
 import { Profiler } from "../profile/profiler.ts";
 import { parseVariables } from "../recipe/variables.ts";
 import { formatEstimate } from "./estimate.ts";
-import { addRunOptions, byteCount, integer, interruptible, positiveInteger } from "./options.ts";
+import {
+  addExportOptions,
+  addRunOptions,
+  byteCount,
+  integer,
+  interruptible,
+  names,
+  positiveInteger,
+} from "./options.ts";
 import { formatSelfTimes } from "./profile.ts";
 import { ProgressPrinter } from "./progress.ts";
 import { formatBytes, formatSeconds } from "./text.ts";
@@ -16,11 +25,16 @@ export function registerCompress(program: Command): void {
     .command("compress")
     .description("compress a checkpoint as a recipe says")
     .argument("<model>", "a checkpoint's folder, or a Hub id")
-    .requiredOption("-r, --recipe <file>", "recipe in llm-compressor's YAML")
+    .option("-r, --recipe <file>", "recipe in llm-compressor's YAML")
+    .option(
+      "--scheme-for <format>",
+      "in place of a recipe: GPTQ with a scheme that the format, or its --dtype, carries",
+    )
     .option("--set <name=value...>", "values for variables of the recipe")
     .option("--stage <name>", "take only the recipe's stages whose names begin so")
     .option("-d, --dataset <file>", "calibration data: .jsonl, .json, .txt, .csv or .parquet")
     .requiredOption("-o, --output <folder>", "where the compressed checkpoint appears")
+    .option("-f, --format <names>", "formats to export to, each into OUTPUT-FORMAT beside the output", names)
     .option("--overwrite", "replace an output folder that exists")
     .option("--resume", "go on where an earlier run of the same command was stopped")
     .option("--num-calibration-samples <n>", "samples to calibrate on (default: 512)", positiveInteger)
@@ -51,23 +65,27 @@ export function registerCompress(program: Command): void {
     .option("--profile <file>", "write a trace of where the time goes, for Perfetto or chrome://tracing")
     .option("--dry-run", "predict time, peak memory and output size from the trace; reads no weights, writes nothing")
     .option("--json", "print each event, or what is predicted, as a line of JSON");
-  addRunOptions(command).action(async (model: string, { shuffle, set, json, profile, dryRun, ...options }) => {
-    const start = performance.now();
-    const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
-    const profiler = profile && new Profiler();
-    const control = { onProgress: progress.onProgress, signal: interruptible(), profiler };
-    const recipeArgs = set && parseVariables(set);
-    const run = { ...options, model, shuffleCalibrationSamples: shuffle, recipeArgs, ...control };
-    if (dryRun) {
-      const expected = await estimate({ ...run, onProgress: json ? undefined : control.onProgress });
-      process.stdout.write(`${json ? JSON.stringify(expected) : formatEstimate(expected)}\n`);
-      return;
-    }
-    await oneshot(run).finally(() => profiler?.write(profile));
-    progress.finish();
-    if (profiler) process.stderr.write(`${formatSelfTimes(profiler.spans)}\n`);
-    const { bytes, ratio } = await inspectCheckpoint(options.output);
-    const summary = `${formatBytes(bytes)}, ${ratio.toFixed(2)} times smaller than at 16 bits`;
-    process.stderr.write(`${options.output}: ${summary}, in ${formatSeconds((performance.now() - start) / 1000)}\n`);
-  });
+  addRunOptions(addExportOptions(command)).action(
+    async (model: string, { shuffle, set, json, profile, dryRun, ...options }) => {
+      const start = performance.now();
+      const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
+      const profiler = profile && new Profiler();
+      const control = { onProgress: progress.onProgress, signal: interruptible(), profiler };
+      const recipeArgs = set && parseVariables(set);
+      const recipe = options.schemeFor ? modifierFor(options.schemeFor, options.dtype?.[0]) : options.recipe;
+      if (!recipe) command.error("error: neither --recipe nor --scheme-for, expected one of them");
+      const run = { ...options, recipe, model, shuffleCalibrationSamples: shuffle, recipeArgs, ...control };
+      if (dryRun) {
+        const expected = await estimate({ ...run, onProgress: json ? undefined : control.onProgress });
+        process.stdout.write(`${json ? JSON.stringify(expected) : formatEstimate(expected)}\n`);
+        return;
+      }
+      await oneshot(run).finally(() => profiler?.write(profile));
+      progress.finish();
+      if (profiler) process.stderr.write(`${formatSelfTimes(profiler.spans)}\n`);
+      const { bytes, ratio } = await inspectCheckpoint(options.output);
+      const summary = `${formatBytes(bytes)}, ${ratio.toFixed(2)} times smaller than at 16 bits`;
+      process.stderr.write(`${options.output}: ${summary}, in ${formatSeconds((performance.now() - start) / 1000)}\n`);
+    },
+  );
 }

@@ -5,6 +5,7 @@ import { InterruptedError, LayerwiseError } from "../errors.ts";
 import { version } from "../version.ts";
 import { registerCompress } from "./compress.ts";
 import { registerEval } from "./eval.ts";
+import { registerExport } from "./export.ts";
 import { registerInspect } from "./inspect.ts";
 import { printable } from "./text.ts";
 import { registerTrace } from "./trace.ts";
@@ -18,7 +19,8 @@ setFlagsFromString("--no-incremental-marking");
 const program = new Command("layerwise")
   .description("Compress Hugging Face language models, one subgraph at a time.")
   .version(version);
-for (const register of [registerCompress, registerTrace, registerInspect, registerEval]) register(program);
+for (const register of [registerCompress, registerTrace, registerInspect, registerEval, registerExport])
+  register(program);
 
 try {
   await program.parseAsync();

@@ -22,6 +22,18 @@ export function byteCount(text: string): number {
   return Number(match[1]) * 1000 ** power;
 }
 
+/** Reads names with commas between them. */
+export function names(text: string): string[] {
+  return text.split(",").map((name) => name.trim());
+}
+
+/** Adds the options of every command that exports a checkpoint. */
+export function addExportOptions(command: Command): Command {
+  return command
+    .option("--dtype <types>", "types of the formats, such as Q8_0,F16 (default: what carries the checkpoint)", names)
+    .option("--embedding-dtype <type>", "type of the embedding, and of a last projection that is not quantized");
+}
+
 /** Adds the options of every command that runs a model. */
 export function addRunOptions(command: Command): Command {
   return command

@@ -24,9 +24,8 @@ import { attachTransforms } from "./transform-config.ts";
  */
 export function bindCheckpoint(model: Module, checkpoint: Checkpoint): void {
   const compressed = compressedModules(model, checkpoint);
-  const { sparsity, transforms } = checkpointQuantization(model, checkpoint);
-  attachTransforms(model, transforms, checkpoint);
-  const stored = new StoredTensors(checkpoint, sparsity, new Map(model.namedParameters()));
+  attachTransforms(model, checkpointQuantization(model, checkpoint).transforms, checkpoint);
+  const stored = StoredTensors.of(model, checkpoint);
   bindParameters(model, checkpoint, (name) => {
     const module = compressed.get(name.replace(/\.weight$/, ""));
     if (module && name.endsWith(".weight")) return compressedSource(module, stored);
@@ -61,25 +60,41 @@ export function compressedModules(model: Module, checkpoint: Checkpoint): Map<st
   return modules;
 }
 
-function compressedSource({ path, linear, format, args }: CompressedModule, stored: StoredTensors): ParameterSource {
-  const { shape } = linear.weight;
-  const read = async () => {
-    const announced = format.tensors(path, shape, "F32", args).map(({ name }) => name);
-    const older = (format.optional?.(path) ?? []).filter((name) => stored.checkpoint.tensors.has(name));
-    const names = [...announced, ...older];
-    const tensors = await Promise.all(names.map(async (name) => [name, await stored.read(name)] as const));
-    return format.decompress(path, new Map<string, Tensor>(tensors), args);
-  };
-  return { name: `${path}.weight`, dtype: denseDType(path, stored.checkpoint), shape, read };
+/** Reads the tensors in which the weight of a compressed module is stored, by full name: what its format restores it from. */
+export function compressedTensorReader(
+  model: Module,
+  checkpoint: Checkpoint,
+): (module: CompressedModule) => Promise<ReadonlyMap<string, Tensor>> {
+  const stored = StoredTensors.of(model, checkpoint);
+  return (module) => readCompressed(module, stored);
+}
+
+async function readCompressed({ path, linear, format, args }: CompressedModule, stored: StoredTensors) {
+  const announced = format.tensors(path, linear.weight.shape, "F32", args).map(({ name }) => name);
+  const older = (format.optional?.(path) ?? []).filter((name) => stored.checkpoint.tensors.has(name));
+  const names = [...announced, ...older];
+  const tensors = await Promise.all(names.map(async (name) => [name, await stored.read(name)] as const));
+  return new Map<string, Tensor>(tensors);
+}
+
+function compressedSource(module: CompressedModule, stored: StoredTensors): ParameterSource {
+  const { path, linear, format, args } = module;
+  const read = async () => format.decompress(path, await readCompressed(module, stored), args);
+  return { name: `${path}.weight`, dtype: denseDType(path, stored.checkpoint), shape: linear.weight.shape, read };
 }
 
 /** The tensors of a checkpoint as they were before they were pruned into a sparse format, if they were. */
 class StoredTensors {
-  constructor(
+  private constructor(
     readonly checkpoint: Checkpoint,
     private readonly sparsity: SparseFormatName | null,
     private readonly parameters: ReadonlyMap<string, Parameter>,
   ) {}
+
+  static of(model: Module, checkpoint: Checkpoint): StoredTensors {
+    const { sparsity } = checkpointQuantization(model, checkpoint);
+    return new StoredTensors(checkpoint, sparsity, new Map(model.namedParameters()));
+  }
 
   /** Where the tensor of this name lies; undefined if the checkpoint has none. */
   source(name: string): ParameterSource | undefined {

@@ -3,6 +3,12 @@ import type { QuantizedWeight } from "../schemes/quantize.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
+/** The group of each column of a module's weight, where its file says that groups are not neighbours; else undefined. */
+export function groupOfColumns(name: string, tensors: ReadonlyMap<string, Tensor>): Tensor<"I32"> | undefined {
+  const groups = tensors.get(`${name}.weight_g_idx`);
+  return groups?.is("I32") && !groups.data.includes(-1) ? groups : undefined;
+}
+
 /**
  * Decodes a weight whose columns name their groups, as files before compressed-tensors 0.19 may hold it (activation order
  * `group`): element (r, c) has scale [r, groupOfColumn[c]].

@@ -3,7 +3,7 @@ import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
 import { type MatrixShape, scaleShape } from "../schemes/tiling.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { dequantizeByColumn } from "./column-groups.ts";
+import { dequantizeByColumn, groupOfColumns } from "./column-groups.ts";
 import type { Format } from "./format.ts";
 import { detectPacking, type Packing, packRows, unpackRows, wordCount } from "./int32-packing.ts";
 import { expectFloat, expectTensor } from "./stored-tensor.ts";
@@ -42,9 +42,8 @@ export const packQuantized: Format = {
   optional: (name) => [`${name}.weight_g_idx`],
   decompress(name, tensors, args) {
     const quantized = packQuantized.restore(name, tensors, args);
-    const groupOfColumn = tensors.get(`${name}.weight_g_idx`);
-    const isSet = groupOfColumn?.is("I32") && !groupOfColumn.data.includes(-1);
-    return isSet ? dequantizeByColumn(quantized, groupOfColumn) : dequantizeWeight(quantized, name);
+    const groups = groupOfColumns(name, tensors);
+    return groups ? dequantizeByColumn(quantized, groups) : dequantizeWeight(quantized, name);
   },
 };
 

@@ -187,7 +187,8 @@ async function isMoved(partial: string, journal: Journal): Promise<boolean> {
   return journal.records.at(-1) === COMPLETE && !(await readdir(partial)).includes("output");
 }
 
-async function checkVacant(folder: string): Promise<void> {
+/** Checks that nothing is where an output is to appear. @throws CheckpointError for a folder that is not empty, and for a file */
+export async function checkVacant(folder: string): Promise<void> {
   const entries = await readdir(folder).catch((cause) => {
     if (hasCode(cause, "ENOENT")) return [];
     if (hasCode(cause, "ENOTDIR")) return [folder]; // a file
