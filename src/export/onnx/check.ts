@@ -1,7 +1,7 @@
 import { ConfigError } from "../../errors.ts";
 import { Linear } from "../../nn/linear.ts";
 import type { QuantizationArgs } from "../../schemes/arguments.ts";
-import type { ExportSubject } from "../export-format.ts";
+import type { ExportSubject } from "../export-source.ts";
 import { blockLayout } from "./block-codes.ts";
 import { ONNX_DTYPES, type OnnxDType } from "./dtypes.ts";
 

@@ -18,3 +18,6 @@ export const ONNX_DTYPES: readonly OnnxDType[] = [
   { name: "q4", file: "model_q4.onnx", half: false, bits: 4 },
   { name: "q4f16", file: "model_q4f16.onnx", half: true, bits: 4 },
 ];
+
+/** Bits of a table of embeddings, where one is asked for. */
+export const EMBEDDING_BITS = { q8: 8, q4: 4 } as const;

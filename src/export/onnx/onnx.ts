@@ -7,7 +7,7 @@ import type { RunControl } from "../../sequential/events.ts";
 import type { ExportFormat, ExportSettings } from "../export-format.ts";
 import type { ExportSource } from "../export-source.ts";
 import { checkCodes, chooseDTypes, quantizedLinears } from "./check.ts";
-import { ONNX_DTYPES, type OnnxDType } from "./dtypes.ts";
+import { EMBEDDING_BITS, ONNX_DTYPES, type OnnxDType } from "./dtypes.ts";
 import { ExternalData } from "./external-data.ts";
 import { type WrittenModel, writeCompanions } from "./folder.ts";
 import { lowerDecoder } from "./lower-decoder.ts";
@@ -21,6 +21,7 @@ import { traceDecoder } from "./trace-decoder.ts";
 export const onnx: ExportFormat = {
   name: "onnx",
   dtypes: ONNX_DTYPES.map(({ name }) => name),
+  embeddingDtypes: Object.keys(EMBEDDING_BITS),
   argsFor: (dtype) =>
     dtype === "q8"
       ? { numBits: 8, type: "int", symmetric: true, strategy: "channel" }
@@ -56,8 +57,8 @@ interface ModelToWrite {
 }
 
 async function writeModel({ source, graph, dtype, precision, folder, settings }: ModelToWrite): Promise<WrittenModel> {
-  const quantizeEmbedding = settings.quantizeEmbedding ?? false;
-  const stored = planWeights(graph, source, { dtype, precision, quantizeEmbedding });
+  const embeddingBits = EMBEDDING_BITS[settings.embeddingDtype as keyof typeof EMBEDDING_BITS];
+  const stored = planWeights(graph, source, { dtype, precision, embeddingBits });
   const data = new ExternalData(dtype.file, settings.maxShardSize);
   const model = lowerDecoder(graph, { stored, place: (spec) => data.place(spec) }, precision);
   const path = join(folder, dtype.file);

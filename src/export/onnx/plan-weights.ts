@@ -8,6 +8,7 @@ import { embedding } from "../../ops/linear.ts";
 import type { QuantizationArgs } from "../../schemes/arguments.ts";
 import { type QuantizedWeight, quantizeWeight } from "../../schemes/quantize.ts";
 import { completeScheme } from "../../schemes/scheme.ts";
+import { byteSize } from "../../tensor/dtype.ts";
 import { elementCount } from "../../tensor/tensor.ts";
 import type { ExportSource } from "../export-source.ts";
 import { blockLayout } from "./block-codes.ts";
@@ -26,8 +27,8 @@ const LARGEST_TABLE = 256 * 2 ** 20;
 export interface WeightPlanOptions {
   readonly dtype: OnnxDType;
   readonly precision: Precision;
-  /** Quantizes the table of embeddings, and with it the last projection, however small. */
-  readonly quantizeEmbedding: boolean;
+  /** Bits that the table of embeddings is rounded to, and with it a dense last projection; chosen by size where left out. */
+  readonly embeddingBits?: 4 | 8;
 }
 
 /** How each parameter that a decoder reads is stored, by its node. */
@@ -88,12 +89,13 @@ class WeightPlanner {
     return blockWeight(node.targetName, blockLayout(args, parameter.shape, node.targetName), dtype, quantized);
   }
 
-  /** A table of embeddings, or what multiplies like one: in 8 bits where that fits into a buffer, else in 4. */
+  /** A table of embeddings, or what multiplies like one: if it is too large, in 8 bits where that fits, else in 4. */
   #table(node: Node, parameter: Parameter, dtype: ComputeDType): StoredWeight | undefined {
     const elements = elementCount(parameter.shape);
-    const isTooLarge = elements * (dtype === "F16" ? 2 : 4) > LARGEST_TABLE;
-    if (this.options.dtype.bits === null || !(this.options.quantizeEmbedding || isTooLarge)) return undefined;
-    const args = blockArgs(elements > LARGEST_TABLE ? 4 : 8, parameter.shape);
+    const isTooLarge = elements * byteSize(dtype) > LARGEST_TABLE;
+    const bits = this.options.embeddingBits ?? (isTooLarge ? (elements > LARGEST_TABLE ? 4 : 8) : null);
+    if (this.options.dtype.bits === null || bits === null) return undefined;
+    const args = blockArgs(bits, parameter.shape);
     const layout = blockLayout(args, parameter.shape, node.targetName);
     return blockWeight(node.targetName, layout, dtype, () => roundToNearest(node.targetName, parameter, args));
   }
