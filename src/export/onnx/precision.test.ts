@@ -17,13 +17,13 @@ test("where no value is large, all but angles, masks and lengths is computed in 
   expect(new Set(full.map(({ targetName }) => targetName))).toEqual(
     new Set(["cache_lengths", "getitem", "cache_bias", "rotary_table"]),
   );
-  expect(kept).toEqual([]);
+  expect(kept).toHaveLength(0);
 });
 
 test("a value past the limit is computed in float32, and so is what reads it", () => {
   const large = callOf(llama, "model.layers.1.mlp.down_proj");
   const { half, kept } = halfPrecision(llama, (node) => (node === large ? 70_000 : 1));
-  expect(kept).toEqual([large, ...large.users]);
+  expect(kept.map(({ name }) => name)).toEqual([large, ...large.users].map(({ name }) => name));
   expect(half.has(callOf(llama, "model.layers.1.mlp.up_proj"))).toBe(true);
 });
 
@@ -31,7 +31,7 @@ test("nodes that share a weight are computed alike", () => {
   const decoder = traceDecoder(loadFixtureModel("qwen2")); // its embeddings are tied
   const embedding = callOf(decoder, "model.embed_tokens");
   const head = callOf(decoder, "lm_head");
-  expect(embedding.inputs[1]).toBe(head.inputs[1]);
+  expect(embedding.inputs[1] === head.inputs[1]).toBe(true);
   const { kept } = halfPrecision(decoder, (node) => (node === head ? 70_000 : 1));
-  expect(kept).toContain(embedding);
+  expect(kept.includes(embedding)).toBe(true);
 });
