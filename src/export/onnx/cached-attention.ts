@@ -1,10 +1,9 @@
 import type { Operand } from "../../fx/traceable.ts";
-import { f32, type TensorType } from "../../fx/types.ts";
+import { f32 } from "../../fx/types.ts";
 import { int64, ONNX_TYPE, scalar } from "../../ops/constants.ts";
 import { float, type OnnxExpression, type OnnxInput, onnx } from "../../ops/onnx.ts";
 import { defineOp } from "../../ops/operator.ts";
 import { headSize } from "../../ops/shapes.ts";
-import { Tensor } from "../../tensor/tensor.ts";
 
 /** What is added to the score of a key that is not seen: e to its power is 0, and float16 holds it. */
 const UNSEEN = 30_000;
@@ -29,22 +28,6 @@ export const cacheBias = defineOp<[ids: Operand, attentionMask: Operand], { wind
   },
 });
 
-/** For `attentionMask` I64[batch, total]: the index of each row's last key, I32[batch], and the number of keys, I32[1]. */
-export const cacheLengths = defineOp<[attentionMask: Operand]>({
-  name: "cache_lengths",
-  infer: ([mask]) => ({
-    elements: [
-      { dtype: "I32", shape: [mask.shape[0]] },
-      { dtype: "I32", shape: [1] },
-    ],
-  }),
-  lower([mask]) {
-    const keys = onnx("Cast", [onnx("Shape", [mask], { start: 1, end: 2 })], { to: ONNX_TYPE.I32 });
-    const last = onnx("Sub", [keys, new Tensor("I32", [1], Int32Array.of(1))]);
-    return [onnx("Expand", [last, onnx("Shape", [mask], { end: 1 })]), keys];
-  },
-});
-
 /** Heads of an attention, and what is done to its scores: the attributes of the operator `attention`. */
 export type CachedAttentionAttributes = { heads: number; kvHeads: number; scale: number; softCap?: number };
 
@@ -53,19 +36,11 @@ export type CachedAttentionAttributes = { heads: number; kvHeads: number; scale:
  * values to keep, each [batch, kvHeads, total, size].
  *
  * q is [batch, seq, heads · size], k and v are [batch, seq, kvHeads · size], the cache holds [batch, kvHeads, past, size];
- * `bias` and the lengths are those of {@link cacheBias} and {@link cacheLengths}.
+ * `bias` is that of {@link cacheBias}. ONNX's own operator, which is right on every device: onnxruntime-web's
+ * GroupQueryAttention gives other values on WebGPU than on the CPU.
  */
 export const cachedAttention = defineOp<
-  [
-    q: Operand,
-    k: Operand,
-    v: Operand,
-    pastKey: Operand,
-    pastValue: Operand,
-    bias: Operand,
-    lastKeys: Operand,
-    keys: Operand,
-  ],
+  [q: Operand, k: Operand, v: Operand, pastKey: Operand, pastValue: Operand, bias: Operand],
   CachedAttentionAttributes
 >({
   name: "cached_attention",
@@ -73,8 +48,9 @@ export const cachedAttention = defineOp<
     const present = f32(k.shape[0], kvHeads, bias.shape[3], headSize("cached_attention", q, heads));
     return { elements: [q, present, present] };
   },
-  lower(inputs, attrs, [q]) {
-    const attention = isGrouped(q, attrs) ? groupQueryAttention(inputs, attrs) : plainAttention(inputs, attrs);
+  lower([q, k, v, pastKey, pastValue, bias], { heads, kvHeads, scale, softCap = 0 }) {
+    const attributes = { q_num_heads: heads, kv_num_heads: kvHeads, scale: float(scale), softcap: float(softCap) };
+    const attention = { ...onnx("Attention", [q, k, v, bias, pastKey, pastValue], attributes), results: 3 };
     return [attention, ...[1, 2].map((result) => onnx("Identity", [{ of: attention, result }]))];
   },
 });
@@ -88,28 +64,6 @@ export const lastTokens = defineOp<[x: Operand, count: Operand]>({
     return onnx("Slice", [x, start, int64(Number.MAX_SAFE_INTEGER), int64(1)]);
   },
 });
-
-/** Whether GroupQueryAttention, the operator that every device has a fast kernel for, takes heads of this size. */
-function isGrouped(q: TensorType, { heads }: CachedAttentionAttributes): boolean {
-  return headSize("cached_attention", q, heads) % 8 === 0;
-}
-
-function groupQueryAttention(
-  [q, k, v, pastKey, pastValue, bias, lastKeys, keys]: readonly OnnxInput[],
-  { heads, kvHeads, scale, softCap = 0 }: CachedAttentionAttributes,
-): OnnxExpression {
-  const attributes = { num_heads: heads, kv_num_heads: kvHeads, scale: float(scale), softcap: float(softCap) };
-  const inputs = [q, k, v, pastKey, pastValue, lastKeys, keys, null, null, null, bias];
-  return { ...onnx("GroupQueryAttention", inputs, attributes, "com.microsoft"), results: 3 };
-}
-
-function plainAttention(
-  [q, k, v, pastKey, pastValue, bias]: readonly OnnxInput[],
-  { heads, kvHeads, scale, softCap = 0 }: CachedAttentionAttributes,
-): OnnxExpression {
-  const attributes = { q_num_heads: heads, kv_num_heads: kvHeads, scale: float(scale), softcap: float(softCap) };
-  return { ...onnx("Attention", [q, k, v, bias, pastKey, pastValue], attributes), results: 3 };
-}
 
 function lengthOf(tokens: OnnxInput): OnnxExpression {
   return onnx("Squeeze", [onnx("Shape", [tokens], { start: 1, end: 2 })]);

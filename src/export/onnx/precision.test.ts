@@ -11,12 +11,10 @@ function callOf(decoder: Graph, modulePath: string): Node {
   return decoder.nodes.find((node) => node.modulePath === modulePath && node.op === "call_function") as Node;
 }
 
-test("where no value is large, all but angles, masks and lengths is computed in float16", () => {
+test("where no value is large, all but angles and masks is computed in float16", () => {
   const { half, kept } = halfPrecision(llama, () => 1);
   const full = llama.nodes.filter((node) => node.op === "call_function" && !half.has(node));
-  expect(new Set(full.map(({ targetName }) => targetName))).toEqual(
-    new Set(["cache_lengths", "getitem", "cache_bias", "rotary_table"]),
-  );
+  expect(new Set(full.map(({ targetName }) => targetName))).toEqual(new Set(["getitem", "cache_bias", "rotary_table"]));
   expect(kept).toHaveLength(0);
 });
 

@@ -6,13 +6,7 @@ import { f32, i64 } from "../../fx/types.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { attention, causalMask } from "../../ops/attention.ts";
 import { linear, linearBias } from "../../ops/linear.ts";
-import {
-  type CachedAttentionAttributes,
-  cacheBias,
-  cachedAttention,
-  cacheLengths,
-  lastTokens,
-} from "./cached-attention.ts";
+import { type CachedAttentionAttributes, cacheBias, cachedAttention, lastTokens } from "./cached-attention.ts";
 
 /** The inputs of a decoder that the model's forward takes, with the names of dimensions that transformers.js knows. */
 const INPUTS = {
@@ -39,7 +33,6 @@ class CacheRewriter {
   readonly #values = new Map<Node, Node>();
   readonly #present: Record<string, Node> = {};
   readonly #headPath: string | undefined;
-  #lengths: readonly Node[] = [];
 
   constructor(model: CausalLM) {
     this.#headPath = model.namedModules().find(([, module]) => module === model.lm_head)?.[0];
@@ -49,7 +42,6 @@ class CacheRewriter {
     for (const node of traced.placeholders) this.#values.set(node, this.#graph.placeholder(node.targetName, node.type));
     const keep = this.#graph.placeholder("num_logits_to_keep", i64());
     this.#declareCache(traced);
-    this.#lengths = [...this.#call(cacheLengths.operator, [this.#input("attention_mask")])];
     for (const node of traced.nodes) {
       if (node.op === "placeholder") continue;
       if (node.op === "output") this.#graph.output({ logits: this.#valueOf(node.inputs[0]), ...this.#present });
@@ -86,7 +78,7 @@ class CacheRewriter {
   #attend([q, k, v, bias]: readonly Node[], attrs: Attributes, modulePath: string): Node {
     const layer = Object.keys(this.#present).length / 2;
     const past = ["key", "value"].map((part) => this.#input(`past_key_values.${layer}.${part}`));
-    const inputs = [q, k, v, ...past, bias, ...this.#lengths];
+    const inputs = [q, k, v, ...past, bias];
     const [result, key, value] = this.#call(cachedAttention.operator, inputs, attrs, modulePath);
     this.#present[`present.${layer}.key`] = key;
     this.#present[`present.${layer}.value`] = value;
