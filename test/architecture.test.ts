@@ -11,6 +11,7 @@ const ROOMS = [
   "profile",
   "tensor",
   "kernels",
+  "gguf",
   "checkpoint",
   "output",
   "fx",

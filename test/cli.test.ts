@@ -176,3 +176,30 @@ describe("an interrupt", () => {
     expect((await readdir(partial)).sort()).toEqual(["journal.jsonl", "output"]);
   });
 });
+
+describe("export", () => {
+  test("compress quantizes for a format, and exports to a folder beside its output", async () => {
+    const output = join(await temporaryFolder(), "output");
+    const data = ["-d", calibration, "--max-seq-length", "64", "--num-calibration-samples", "2", "--threads", "1"];
+    const arguments_ = ["compress", model, "--scheme-for", "gguf", "--format", "compressed-tensors,gguf", "-o", output];
+    const { code, stderr } = await layerwise(...arguments_, ...data);
+    expect(stderr).toContain("output: 2.9 MB");
+    expect(code).toBe(0);
+    expect(await readdir(`${output}-gguf`)).toEqual(["output-Q4_0.gguf"]);
+  });
+
+  test("a scheme that the format cannot carry is refused before anything is read", async () => {
+    const { code, stderr, folder } = await compress("--format", "gguf", "--dtype", "Q8_0");
+    expect(stderr).toMatch(
+      /q_proj: quantized so that Q4_0 carries it, expected a weight for Q8_0. Choose Q4_0, or F16/,
+    );
+    expect([code, await readdir(folder)]).toEqual([1, []]);
+  });
+
+  test("unknown formats and types are named", async () => {
+    const unknown = await layerwise("export", model, "--format", "gguf,ggml", "-o", "x");
+    expect(unknown.stderr).toBe('layerwise: format: "ggml", expected one of gguf.\n');
+    const type = await layerwise("export", model, "--format", "gguf", "--dtype", "Q9", "-o", "x");
+    expect(type.stderr).toBe("layerwise: dtype: Q9, expected one of F32, F16, BF16, Q8_0, Q4_0, Q4_1 (gguf).\n");
+  });
+});

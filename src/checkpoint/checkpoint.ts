@@ -1,9 +1,10 @@
-import { type FileHandle, open, readdir } from "node:fs/promises";
+import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { Buffers } from "../tensor/buffers.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { isGgufPath, unpackGguf } from "./gguf-file.ts";
 import { readJsonFile } from "./json-file.ts";
 import { readAt } from "./read-at.ts";
 import { readHeader, type TensorInfo } from "./safetensors.ts";
@@ -23,6 +24,8 @@ export class Checkpoint {
     readonly config: Readonly<Record<string, unknown>>,
     /** Every tensor by name. */
     readonly tensors: ReadonlyMap<string, TensorInfo>,
+    /** Called when it is closed. */
+    private readonly onClose?: () => Promise<void>,
   ) {}
 
   /** What is known of a tensor. @throws CheckpointError for a name that is not in the checkpoint */
@@ -36,24 +39,33 @@ export class Checkpoint {
 
   /** Reads a whole tensor, into memory that `buffers` gives. @throws CheckpointError for one that is not there or too large, or a file that got shorter */
   async read(name: string, buffers = new Buffers()): Promise<Tensor> {
-    const tensor = takeTensor(this.info(name), buffers);
+    const info = this.info(name);
+    if (info.encoding) return info.encoding.decode(await this.#readBytes(info));
+    const tensor = takeTensor(info, buffers);
     await this.readInto(tensor.bytes, name);
     return tensor;
   }
 
   /** Reads rows of a matrix: [rows, columns]. @throws CheckpointError as {@link read} does, and for a row that is not there */
   async readRows(name: string, rows: readonly number[]): Promise<Tensor> {
-    const { dtype, shape, begin, end } = this.info(name);
+    const { dtype, shape, begin, end, encoding } = this.info(name);
     const missing = rows.find((row) => !(row >= 0 && row < shape[0]));
     if (missing !== undefined) {
       throw new CheckpointError(`${name}: row ${missing}, expected one of its ${shape[0]}. Check the tokens.`);
     }
+    if (encoding) return takeRows((await this.read(name)) as Tensor<"F32">, rows);
     const rowBytes = (end - begin) / shape[0];
     const table = new Buffers().take(dtype, [rows.length, ...shape.slice(1)]);
     for (const [place, row] of rows.entries()) {
       await this.readInto(table.bytes.subarray(place * rowBytes, (place + 1) * rowBytes), name, row * rowBytes);
     }
     return table;
+  }
+
+  async #readBytes({ name, begin, end }: TensorInfo): Promise<Uint8Array> {
+    const bytes = new Uint8Array(end - begin);
+    await this.readInto(bytes, name);
+    return bytes;
   }
 
   /** Fills `target` with a tensor's bytes, from its byte `offset`. */
@@ -81,6 +93,7 @@ export class Checkpoint {
     const handles = await Promise.all(this.#handles.values());
     this.#handles.clear();
     await Promise.all(handles.map((handle) => handle.close()));
+    await this.onClose?.();
   }
 
   #open(file: string): Promise<FileHandle> {
@@ -100,11 +113,17 @@ export class Checkpoint {
 }
 
 /**
- * Opens a checkpoint folder: config.json, and safetensors in one file or several with an index.
+ * Opens a checkpoint: a folder with config.json, and safetensors in one file or several with an index, or a GGUF file (of
+ * several, the first).
  *
  * @throws CheckpointError for files that are missing or broken, and for weights in pickle files, which are never run
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
+  if (isGgufPath(folder)) {
+    const unpacked = await unpackGguf(folder);
+    const remove = () => rm(unpacked.folder, { recursive: true, force: true });
+    return new Checkpoint(unpacked.folder, unpacked.config, unpacked.tensors, remove);
+  }
   const files = await readdir(folder).catch((cause) => {
     throw new CheckpointError(
       `${folder}: cannot be read, expected a checkpoint's folder. Check the path of the model.`,
@@ -115,6 +134,14 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   });
   const config = await readJsonFile(join(folder, "config.json"), configSchema);
   return new Checkpoint(folder, config, await readTensors(folder, files));
+}
+
+function takeRows({ shape, data }: Tensor<"F32">, rows: readonly number[]): Tensor<"F32"> {
+  const width = data.length / shape[0];
+  const table = Tensor.zeros("F32", [rows.length, ...shape.slice(1)]);
+  for (const [place, row] of rows.entries())
+    table.data.set(data.subarray(row * width, (row + 1) * width), place * width);
+  return table;
 }
 
 function takeTensor({ name, dtype, shape, begin, end }: TensorInfo, buffers: Buffers): Tensor {

@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { CheckpointError, LayerwiseError } from "../errors.ts";
+import { isGgufPath } from "./gguf-file.ts";
 import { type DownloadProgress, downloadSnapshot } from "./snapshot.ts";
 
 /** What {@link resolveModel} may be told. */
@@ -26,9 +27,11 @@ const HUB_ID = /^\w[\w.-]*\/\w[\w.-]*$/;
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
   const { revision = "main", onProgress, download = downloadSnapshot } = options;
   const entry = await stat(model).catch(() => undefined);
-  if (entry?.isDirectory()) return model;
+  if (entry?.isDirectory() || (entry && isGgufPath(model))) return model;
   if (entry)
-    throw new CheckpointError(`${model}: a file, expected a checkpoint's folder. Name the folder that it is in.`);
+    throw new CheckpointError(
+      `${model}: a file, expected a checkpoint's folder or a GGUF file. Name the folder that it is in.`,
+    );
   if (!HUB_ID.test(model)) {
     throw new CheckpointError(
       `${model}: no such folder, expected a checkpoint's folder or a Hub id like organisation/name. Check the path.`,

@@ -2,7 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { byteSize, type DType, isDType } from "../tensor/dtype.ts";
-import { elementCount } from "../tensor/tensor.ts";
+import { elementCount, type Tensor } from "../tensor/tensor.ts";
 import { checkFile } from "./contained-file.ts";
 import { findDuplicateName } from "./duplicate-name.ts";
 import { decodeJson } from "./parse-json.ts";
@@ -19,6 +19,15 @@ export interface TensorInfo {
   readonly begin: number;
   /** Position after the last byte. */
   readonly end: number;
+  /** How its bytes become values of `dtype`, where they are not these values themselves. */
+  readonly encoding?: TensorEncoding;
+}
+
+/** A way in which another format than safetensors stores values. */
+export interface TensorEncoding {
+  readonly name: string;
+  /** The values of a tensor's bytes. */
+  decode(bytes: Uint8Array): Tensor;
 }
 
 /** The name in a header that is no tensor's: what it holds are strings about the file. */

@@ -1,7 +1,10 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { exportModel } from "../export/export-model.ts";
 import { addExportOptions, byteCount, interruptible, names } from "./options.ts";
 import { ProgressPrinter } from "./progress.ts";
+import { formatBytes } from "./text.ts";
 
 /** `layerwise export DIR --format F --output O`. */
 export function registerExport(program: Command): void {
@@ -17,5 +20,8 @@ export function registerExport(program: Command): void {
     const progress = new ProgressPrinter(process.stderr);
     await exportModel({ ...options, model, onProgress: progress.onProgress, signal: interruptible() });
     progress.finish();
+    const files = await readdir(options.output, { recursive: true, withFileTypes: true });
+    const paths = files.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name));
+    for (const path of paths.sort()) process.stdout.write(`${path}: ${formatBytes((await stat(path)).size)}\n`);
   });
 }

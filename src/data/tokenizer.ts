@@ -34,22 +34,42 @@ export interface Tokenizer {
  * ```
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+  return (await tokenizerFiles(folder)).tokenizer;
+}
+
+/** A tokenizer, and what its files say. */
+export interface TokenizerFiles {
+  readonly tokenizer: Tokenizer;
+  readonly bosTokenId: number | null;
+  /** Path of tokenizer.json. */
+  readonly path: string;
+  /** What tokenizer.json says. */
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly config: TokenizerConfig;
+  /** The source of the chat template. */
+  readonly chatTemplate?: string;
+}
+
+/** The tokenizer of a model folder with what its files say. @throws DataError as {@link loadTokenizer} does */
+export async function tokenizerFiles(folder: string): Promise<TokenizerFiles> {
   const [path, configPath] = [join(folder, "tokenizer.json"), join(folder, "tokenizer_config.json")];
   const json = await readObject(path);
   if (!json) throw new DataError(`${path}: no such file, expected a tokenizer.`);
   const configJson = (await readObject(configPath)) ?? {};
   const config = parseWith(tokenizerConfigSchema, configJson, configPath, DataError);
-  const tokenizer = create(json, configJson, path);
-  const idOf = (token: string | null | undefined) => (token == null ? null : (tokenizer.token_to_id(token) ?? null));
+  const made = create(json, configJson, path);
+  const idOf = (token: string | null | undefined) => (token == null ? null : (made.token_to_id(token) ?? null));
   const eosTokenId = idOf(config.eos_token);
-  return {
-    encode: encoder(tokenizer, path),
+  const chatTemplate = await readChatTemplate(folder, config);
+  const tokenizer = {
+    encode: encoder(made, path),
     padTokenId: idOf(config.pad_token) ?? eosTokenId,
     eosTokenId,
     paddingSide: config.padding_side,
     modelMaxLength: config.model_max_length,
-    chatTemplate: await readChatTemplate(folder, config),
+    chatTemplate: chatTemplate === undefined ? undefined : compileTemplate(chatTemplate, config),
   };
+  return { tokenizer, bosTokenId: idOf(config.bos_token), path, json, config, chatTemplate };
 }
 
 function create(json: Record<string, unknown>, config: Record<string, unknown>, path: string): HuggingFaceTokenizer {
@@ -87,10 +107,12 @@ function encoder(tokenizer: HuggingFaceTokenizer, path: string): Tokenizer["enco
 }
 
 /** A template in a file of its own wins over the one in tokenizer_config.json. */
-async function readChatTemplate(folder: string, config: TokenizerConfig): Promise<ChatTemplate | undefined> {
+async function readChatTemplate(folder: string, config: TokenizerConfig): Promise<string | undefined> {
   const file = await readIfExists(join(folder, "chat_template.jinja"));
-  const source = file ? new TextDecoder().decode(file) : config.chat_template;
-  if (source == null) return undefined;
+  return file ? new TextDecoder().decode(file) : (config.chat_template ?? undefined);
+}
+
+function compileTemplate(source: string, config: TokenizerConfig): ChatTemplate {
   const { bos_token, eos_token, pad_token, unk_token } = config;
   const tokens = Object.entries({ bos_token, eos_token, pad_token, unk_token });
   return compileChatTemplate(

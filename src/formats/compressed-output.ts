@@ -109,7 +109,8 @@ export class CompressedOutput {
     const { checkpoint, precision = "auto" } = this.options;
     for (const [name, parameter] of this.plan.dense) {
       if (this.output.has(name)) continue;
-      const isStored = checkpoint.tensors.get(name)?.dtype === plannedDType(parameter, precision);
+      const stored = checkpoint.tensors.get(name);
+      const isStored = !stored?.encoding && stored?.dtype === plannedDType(parameter, precision);
       if (isStored && !parameter.source?.isDerived) await this.output.copyTensor(name, checkpoint);
       else if (parameter instanceof TransformMatrix) await this.output.write(name, toFloat64(await parameter.load()));
       else await this.output.write(name, this.#toSaved(name, parameter, await parameter.load()));

@@ -68,7 +68,7 @@ function summarize(checkpoint: Checkpoint, compressed: ReturnType<typeof compres
     const [owner, field] = splitName(info.name);
     const module = field === "bias" ? undefined : compressed.get(owner);
     const format = module?.format.name ?? "dense";
-    const weights = module ? describeScheme(module.scheme) : info.dtype;
+    const weights = module ? describeScheme(module.scheme) : (info.encoding?.name ?? info.dtype);
     const key = `${format} ${weights}`;
     const group = groups.get(key) ?? { format, weights, modules: new Set(), parameters: 0, bytes: 0 };
     if (!module) group.parameters += elementCount(info.shape);

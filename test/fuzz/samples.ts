@@ -1,5 +1,10 @@
 import { readFileSync } from "node:fs";
 import { planFiles } from "../../src/checkpoint/layout.ts";
+import { modelMetadata } from "../../src/export/gguf/metadata.ts";
+import { ARCHITECTURES, ggufName } from "../../src/gguf/architectures.ts";
+import { planGguf } from "../../src/gguf/layout.ts";
+import { list, type MetadataValue, text } from "../../src/gguf/metadata.ts";
+import type { LlamaConfig } from "../../src/models/llama.ts";
 import { createModel } from "../../src/models/registry.ts";
 import { Buffer as ModelBuffer } from "../../src/nn/parameter.ts";
 
@@ -154,3 +159,30 @@ export const dataFiles: Readonly<Record<string, Uint8Array>> = {
   ".csv": Buffer.from('id,text\n1,"hello ""world"", again"\n2,hello\n'),
   ".parquet": readFileSync(new URL("../fixtures/data/rows-snappy.parquet", import.meta.url)),
 };
+
+/** The model of {@link config} as a GGUF file. */
+export const gguf: Uint8Array = ggufFile();
+
+function ggufFile(): Uint8Array {
+  const architecture = ARCHITECTURES[0];
+  const planned = tensors.map(({ name, shape }) => {
+    const stored = ggufName(architecture, name) as string;
+    return {
+      name: stored,
+      type: shape.length === 2 && shape[1] % 32 === 0 ? ("Q4_0" as const) : ("F32" as const),
+      shape,
+    };
+  });
+  const tokens = Array.from({ length: config.vocab_size }, (_, id) => String.fromCharCode(65 + id));
+  const metadata = new Map<string, MetadataValue>([
+    ...modelMetadata(architecture, createModel(config).config as LlamaConfig, { name: "m", fileType: "F32" }),
+    ["tokenizer.ggml.model", text("gpt2")],
+    ["tokenizer.ggml.pre", text("gpt-2")],
+    ["tokenizer.ggml.tokens", list("string", tokens)],
+    ["tokenizer.ggml.token_type", list("int32", Array(tokens.length).fill(1))],
+  ]);
+  const [{ header, size }] = planGguf("m", metadata, planned);
+  const bytes = new Uint8Array(size);
+  bytes.set(header);
+  return bytes;
+}

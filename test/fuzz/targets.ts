@@ -8,6 +8,7 @@ import { loadCalibrationData } from "../../src/data/calibration.ts";
 import { compileChatTemplate } from "../../src/data/chat-template.ts";
 import { loadTokenizer } from "../../src/data/tokenizer.ts";
 import { LayerwiseError } from "../../src/errors.ts";
+import { bindCheckpoint } from "../../src/formats/bind-checkpoint.ts";
 import { inspectCheckpoint } from "../../src/formats/inspect.ts";
 import { createModel } from "../../src/models/registry.ts";
 import { observeWeight, weightQParams } from "../../src/modifiers/weight-scales.ts";
@@ -165,6 +166,24 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
     const outside = [...tensors.values()].find(({ file }) => file !== join(folder, "a.safetensors"));
     if (outside) throw new Error(`accepted a file outside of the folder: ${outside.file}`);
   }),
+  target(
+    "GGUF file",
+    100,
+    fc.oneof(mutatedBytes(valid.gguf), fc.uint8Array({ maxLength: 64 })),
+    async (bytes, folder) => {
+      const file = join(folder, "x.gguf");
+      await writeFile(file, bytes);
+      const checkpoint = await openCheckpoint(file);
+      try {
+        const model = createModel(checkpoint.config);
+        bindCheckpoint(model, checkpoint);
+        for (const [, parameter] of model.namedParameters()) await parameter.load();
+        await loadTokenizer(checkpoint.folder);
+      } finally {
+        await checkpoint.close();
+      }
+    },
+  ),
   target("config.json", 100, mutatedJson(valid.config), async (bytes, folder) => {
     await writeFiles(folder, { "config.json": bytes, "model.safetensors": wholeFile });
     await traceModel({ model: folder });

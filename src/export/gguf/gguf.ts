@@ -1,33 +1,95 @@
 import { ConfigError } from "../../errors.ts";
-import { Linear } from "../../nn/linear.ts";
+import { ARCHITECTURES, type Architecture, ROPE_FACTORS } from "../../gguf/architectures.ts";
+import type { TensorType } from "../../gguf/tensor-types.ts";
+import type { LlamaConfig } from "../../models/llama.ts";
 import { transformGroups } from "../../nn/online-transform.ts";
-import type { ExportFormat } from "../export-format.ts";
+import { quantizedValues } from "../../schemes/quantized-values.ts";
+import type { ExportFormat, ExportSettings } from "../export-format.ts";
 import type { ExportSubject } from "../export-source.ts";
-import { CARRIER_ARGS, type CarrierType, carrierOf } from "./carrier.ts";
+import { CARRIER_ARGS, type CarrierType } from "./carrier.ts";
+import { modelMetadata, ropeFactors } from "./metadata.ts";
+import { type PlannedTensor, planTensors } from "./plan.ts";
+import { tokenizerMetadata } from "./tokenizer.ts";
+import { type ComputedTensor, type ModelFiles, writeFiles } from "./write.ts";
 
-/** The file format of llama.cpp. */
+/** The file format of llama.cpp: one file, or several past the size of a shard, for each type that is asked for. */
 export const gguf: ExportFormat = {
   name: "gguf",
-  dtypes: ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1"],
-  embeddingDtypes: ["F16", "BF16", "Q8_0"],
+  dtypes: ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"],
+  embeddingDtypes: ["F32", "F16", "BF16", "Q8_0"],
   argsFor(dtype = "Q4_0") {
     if (Object.hasOwn(CARRIER_ARGS, dtype)) return CARRIER_ARGS[dtype as CarrierType];
     throw new ConfigError(`dtype: ${dtype}, expected one of ${Object.keys(CARRIER_ARGS).join(", ")}.`);
   },
-  async check(subject) {
-    checkSchemes(subject);
+  async check(subject, settings) {
+    checkModel(subject, settings);
+    for (const dtype of typesOf(settings)) await planFiles(subject, dtype, settings);
   },
-  async write() {
-    throw new ConfigError("gguf: not written yet.");
+  async write(source, folder, settings) {
+    for (const dtype of typesOf(settings))
+      await writeFiles(source, folder, await planFiles(source, dtype, settings), settings);
   },
 };
 
-function checkSchemes({ model, quantization }: ExportSubject): void {
+/** Where no type is asked for, the checkpoint decides. */
+function typesOf({ dtypes }: ExportSettings): (TensorType | undefined)[] {
+  return dtypes.length === 0 ? [undefined] : (dtypes as TensorType[]);
+}
+
+async function planFiles(
+  subject: ExportSubject,
+  dtype: TensorType | undefined,
+  settings: ExportSettings,
+): Promise<ModelFiles> {
+  const { checkpoint, model } = subject;
+  const architecture = architectureOf(subject);
+  const config = model.config as LlamaConfig; // the schema of every architecture that there is
+  const tensors = planTensors(subject, architecture, dtype, settings);
+  const fileType = mostCommonType(tensors);
+  const metadata = new Map([
+    ...modelMetadata(architecture, config, { name: settings.name, fileType }),
+    ...(await tokenizerMetadata(checkpoint.folder, config.vocab_size)),
+  ]);
+  const { num_attention_heads: queries, num_key_value_heads: keys } = config;
+  const heads = architecture.interleavesRotation ? { queries, keys } : undefined;
+  return { name: `${settings.name}-${fileType}`, metadata, tensors: [...tensors, ...computedTensors(config)], heads };
+}
+
+function computedTensors(config: LlamaConfig): ComputedTensor[] {
+  const values = ropeFactors(config);
+  return values ? [{ name: ROPE_FACTORS, type: "F32", shape: [values.length], values }] : [];
+}
+
+/** The type of most of the matrices' elements. */
+function mostCommonType(tensors: readonly PlannedTensor[]): TensorType {
+  const counts = new Map<TensorType, number>();
+  for (const { type, shape, path } of tensors) {
+    if (shape.length < 2 || !path.startsWith("model.layers.")) continue;
+    counts.set(type, (counts.get(type) ?? 0) + shape[0] * shape[1]);
+  }
+  return [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most))[0];
+}
+
+function architectureOf({ checkpoint }: ExportSubject): Architecture {
+  const modelType = String(checkpoint.config.model_type);
+  const architecture = ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(modelType));
+  if (architecture) return architecture;
+  const known = ARCHITECTURES.flatMap(({ modelTypes }) => modelTypes).join(", ");
+  throw new ConfigError(
+    `${checkpoint.pathOf("config.json")}: model_type ${modelType}, expected one of ${known} for GGUF.`,
+  );
+}
+
+/** Refuses what the runtime does not compute, and warns of what it leaves out. */
+function checkModel({ model, checkpoint, quantization }: ExportSubject, { onProgress }: ExportSettings): void {
   if (transformGroups(model).length > 0) {
     throw new ConfigError("gguf: transforms at run time, expected none: llama.cpp has none. Leave QuIPModifier out.");
   }
-  for (const [path, module] of model.namedModules()) {
-    const weights = quantization.schemes.get(module)?.weights;
-    if (module instanceof Linear && weights) carrierOf(weights, module.weight.shape, path);
-  }
+  const where = checkpoint.pathOf("config.json");
+  const warn = (message: string) => onProgress?.({ type: "warning", message });
+  if (model.namedModules().some(([, module]) => quantizedValues(module, quantization).length > 0))
+    warn(`${where}: inputs, outputs or keys and values are quantized, and will not be in the GGUF file.`);
+  const { sliding_window: window, max_position_embeddings: length } = checkpoint.config;
+  if (typeof window === "number" && window < Number(length) && checkpoint.config.use_sliding_window !== false)
+    warn(`${where}: sliding_window ${window}, which llama.cpp leaves out: longer texts will give other results.`);
 }

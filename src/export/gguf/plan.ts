@@ -1,0 +1,66 @@
+import { ConfigError } from "../../errors.ts";
+import { type Architecture, ggufName } from "../../gguf/architectures.ts";
+import type { GgufTensor } from "../../gguf/layout.ts";
+import { specOf, type TensorType } from "../../gguf/tensor-types.ts";
+import { Embedding, Linear } from "../../nn/linear.ts";
+import { Buffer, type Parameter } from "../../nn/parameter.ts";
+import type { ExportSettings } from "../export-format.ts";
+import type { ExportSubject } from "../export-source.ts";
+import { type CarrierType, carrierOf } from "./carrier.ts";
+
+/** Types that hold a dense weight as it is, up to rounding. */
+const PLAIN: readonly TensorType[] = ["F32", "F16", "BF16"];
+
+/** A tensor of the file, and what it is made of. */
+export interface PlannedTensor extends GgufTensor {
+  /** The parameter's path in the model. */
+  readonly path: string;
+  readonly parameter: Parameter;
+  /** The linear whose codes and scales are carried over; undefined where values are. */
+  readonly carried?: string;
+}
+
+/**
+ * The tensors of a file, by name in the order of the model. Quantized weights have the type that carries them, unless `dtype` is a
+ * plain one; vectors are F32; all else has `dtype`, or F16 beside quantized weights.
+ *
+ * @throws ConfigError for a parameter that the architecture has no place for, and as {@link carrierOf} does
+ */
+export function planTensors(
+  { model, quantization }: ExportSubject,
+  architecture: Architecture,
+  dtype: TensorType | undefined,
+  { embeddingDtype }: Pick<ExportSettings, "embeddingDtype">,
+): PlannedTensor[] {
+  const owners = new Map(
+    model.namedModules().flatMap(([, module]) => module.ownParameters().map(([, own]) => [own, module])),
+  );
+  return model.namedParameters().flatMap(([path, parameter]): PlannedTensor[] => {
+    if (parameter instanceof Buffer) return [];
+    const name = ggufName(architecture, path);
+    if (name === undefined) {
+      throw new ConfigError(`${path}: no part of ${architecture.name} in GGUF, expected one for every parameter.`);
+    }
+    const { shape } = parameter;
+    const planned = { name, path, parameter, shape };
+    const module = owners.get(parameter);
+    if (shape.length === 1) return [{ ...planned, type: "F32" }];
+    const args = module && quantization.schemes.get(module)?.weights;
+    if (module instanceof Linear && args && !(dtype && PLAIN.includes(dtype))) {
+      const linear = path.replace(/\.weight$/, "");
+      return [{ ...planned, type: expectType(carrierOf(args, shape, linear), dtype, linear), carried: linear }];
+    }
+    const isOutput = module instanceof Embedding || module === model.lm_head;
+    const fallback = dtype && (PLAIN.includes(dtype) || quantization.schemes.size === 0) ? dtype : "F16";
+    const wanted = isOutput ? ((embeddingDtype as TensorType | undefined) ?? fallback) : fallback;
+    return [{ ...planned, type: shape[1] % specOf(wanted).elements === 0 ? wanted : "F16" }];
+  });
+}
+
+/** The type that carries a weight, which must be the one that is asked for. */
+function expectType(carrier: CarrierType, dtype: TensorType | undefined, where: string): CarrierType {
+  if (dtype === undefined || dtype === carrier) return carrier;
+  throw new ConfigError(
+    `${where}: quantized so that ${carrier} carries it, expected a weight for ${dtype}. Choose ${carrier}, or F16, or quantize again.`,
+  );
+}
