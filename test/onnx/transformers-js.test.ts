@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { loadEvaluationWindows } from "../../src/data/evaluation.ts";
 import { loadTokenizer } from "../../src/data/tokenizer.ts";
 import { evaluate } from "../../src/evaluate/evaluate.ts";
@@ -30,6 +30,8 @@ const CASES = [
   { dtype: "q8", scheme: "W8A8", weights: undefined },
 ] as const;
 
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 }); // a process of its own for every run
+
 let root: string;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "layerwise-onnx-"));
@@ -42,7 +44,7 @@ describe.each(CASES)("$scheme as $dtype", ({ dtype, scheme, weights }) => {
     [compressed, exported] = [join(root, scheme, "compressed"), join(root, scheme, "onnx")];
     await oneshot({ model: dense, recipe: recipeOf(scheme, weights), output: compressed });
     await exportModel({ model: compressed, format: ["onnx"], output: exported });
-  }, 120_000);
+  });
 
   test("the scheme chooses the type, and transformers.js finds it", async () => {
     const config = JSON.parse(await readFile(join(exported, "config.json"), "utf8"));
@@ -90,7 +92,7 @@ test("every type of a dense checkpoint loads, and in float16 it generates what i
   }
   expect(generated.get("fp16")).toEqual(generated.get("fp32"));
   expect(generated.get("q4f16")).toEqual(generated.get("q4"));
-}, 120_000);
+});
 
 /** Of logits: a reader of the checkpoint rounds weights to bfloat16 once more than the ONNX file's reader does. */
 const NOISE = 0.05;
