@@ -23,7 +23,7 @@ const rows: readonly number[][] = golden.input_ids;
 async function compress(name: string, recipe: string, options: Partial<OneshotOptions> = {}): Promise<string> {
   const output = join(await temporaryFolder(), "output");
   await oneshot({
-    model: fixture(name),
+    model: fixture(`models/${name}`),
     recipe,
     dataset: rows.map((input_ids) => ({ input_ids })),
     output,
