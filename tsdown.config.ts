@@ -1,7 +1,12 @@
 import { defineConfig } from "tsdown";
 
 export default defineConfig({
-  entry: { index: "src/index.ts", cli: "src/cli/main.ts", "kernel-worker": "src/kernels/worker.ts" },
+  entry: {
+    index: "src/index.ts",
+    cli: "src/cli/main.ts",
+    "kernel-worker": "src/kernels/worker.ts",
+    "calibration-worker": "src/worker.ts",
+  },
   format: "esm",
   dts: true,
   platform: "node",

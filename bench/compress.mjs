@@ -1,9 +1,9 @@
 // One measured run in a process of its own: prints a line of JSON with seconds, peak bytes and what each phase took.
 //
-//   node bench/compress.mjs MODEL TEXTS OUTPUT SAMPLES RECIPE [PASSES]
+//   node bench/compress.mjs MODEL TEXTS OUTPUT SAMPLES RECIPE [PASSES [PRECISION]]
 import { oneshot } from "layerwise";
 
-const [model, dataset, output, samples, recipe, passes] = process.argv.slice(2);
+const [model, dataset, output, samples, recipe, passes, precision = "F32"] = process.argv.slice(2);
 const phases = {};
 let [phase, since] = ["preparing", performance.now()];
 const begin = (next) => {
@@ -18,12 +18,12 @@ await oneshot({
   dataset,
   output,
   overwrite: true,
-  precision: "F32",
+  precision,
   numCalibrationSamples: Number(samples),
   shuffleCalibrationSamples: false,
   maxSeqLength: 512,
   addSpecialTokens: false,
-  onePass: passes === "1",
+  onePass: passes ? passes === "1" : undefined, // as the recipe says
   onProgress: (event) => {
     if (event.type === "phase") begin(event.phase);
   },

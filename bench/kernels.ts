@@ -80,7 +80,7 @@ const problem = {
   order: Int32Array.from({ length: width }, (_, column) => width - 1 - column),
   numBits: 4,
 };
-const rounding = await fastest(() => arena.scoped(() => roundColumns(context, factor, problem)));
+const rounding = await fastest(() => roundColumns(context, factor, [problem]));
 report("GPTQ columns, 1536 × 1536", "GFLOP/s", (height * width ** 2) / rounding, peak, OF_PEAK);
 await context.threads.stop();
 

@@ -16,6 +16,12 @@ export interface MeasuredRun {
   readonly output: string;
   readonly samples: number;
   readonly passes?: 1 | 2;
+  /** A recipe's file or text; the benchmark's by default. */
+  readonly recipe?: string;
+  /** The dtype to save in: "F32", as in the benchmark, by default. */
+  readonly precision?: "auto" | "F32";
+  /** Whether glibc gives freed memory back at once, as the README advises for large models. */
+  readonly givesBack?: boolean;
 }
 
 /** The path of a file beside the benchmarks. */
@@ -23,10 +29,15 @@ export function here(path: string): string {
   return fileURLToPath(new URL(path, import.meta.url));
 }
 
-/** Compresses as the benchmark's recipe says, in a process of its own, whose peak memory is therefore the run's. */
-export async function measure({ model, dataset, output, samples, passes = 2 }: MeasuredRun): Promise<Measurement> {
-  const args = [here("compress.mjs"), model, dataset, output, String(samples), here("gptq-w4g64.yaml"), String(passes)];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 2 ** 26 });
+/** Compresses as a recipe says, in a process of its own, whose peak memory is therefore the run's. */
+export async function measure({ model, dataset, output, samples, ...run }: MeasuredRun): Promise<Measurement> {
+  const { recipe = here("gptq-w4g64.yaml"), passes = "", precision = "F32" } = run;
+  // As the command line does; see src/cli/main.ts.
+  const args = ["--no-incremental-marking", here("compress.mjs")];
+  const env = run.givesBack ? { ...process.env, MALLOC_MMAP_THRESHOLD_: "131072" } : process.env;
+  const own = [model, dataset, output, String(samples), recipe, String(passes), precision];
+  const options = { maxBuffer: 2 ** 26, env };
+  const { stdout } = await promisify(execFile)(process.execPath, [...args, ...own], options);
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 }
 

@@ -22,7 +22,9 @@ await oneshot({
   maxSeqLength: 256,
   numCalibrationSamples: 32,
   onProgress: (event) => {
-    if (event.type === "module") console.log(`  ${event.module}: error ${event.error?.toPrecision(3)}`);
+    if (event.type !== "module") return;
+    const { module, error, errorInDecibels } = event;
+    console.log(`  ${module}: error ${error?.toPrecision(3)}, ${errorInDecibels?.toFixed(1)} dB`);
   },
 });
 console.log(`after:  ${await measure(output)}`);

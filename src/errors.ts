@@ -42,6 +42,11 @@ export class ExecutionError extends LayerwiseError {
   override readonly name = "ExecutionError";
 }
 
+/** A checkpoint in which verification has found problems. */
+export class VerificationError extends LayerwiseError {
+  override readonly name = "VerificationError";
+}
+
 /** A modifier that met numbers it cannot work with (NaN, infinity), or modules it cannot compress. */
 export class CompressionError extends LayerwiseError {
   override readonly name = "CompressionError";

@@ -16,6 +16,7 @@ export {
   RecipeError,
   ShapeError,
   TraceError,
+  VerificationError,
 } from "./errors.ts";
 export { type Estimate, type EstimateOptions, estimate } from "./estimate/estimate.ts";
 export { type EvaluationSettings, evaluate } from "./evaluate/evaluate.ts";
@@ -59,6 +60,7 @@ export type {
 export { ConstantPruningModifier } from "./modifiers/pruning/constant.ts";
 export { MagnitudePruningModifier, type MagnitudePruningOptions } from "./modifiers/pruning/magnitude.ts";
 export type { PruningTargets } from "./modifiers/pruning/pruned-linears.ts";
+export { type REAPOptions, REAPPruningModifier } from "./modifiers/pruning/reap.ts";
 export { SparseGPTModifier, type SparseGPTOptions } from "./modifiers/pruning/sparsegpt.ts";
 export type { SparsityOptions } from "./modifiers/pruning/sparsity-plan.ts";
 export { WandaPruningModifier } from "./modifiers/pruning/wanda.ts";
@@ -89,7 +91,8 @@ export { LayerNorm, OffsetRMSNorm, RMSNorm } from "./nn/norm.ts";
 export { Buffer, Parameter, type ParameterSource, type Rewrite } from "./nn/parameter.ts";
 export type { Observer, RangeSearch } from "./observers/observer.ts";
 export { type ObserverRegistry, observers } from "./observers/registry.ts";
-export { type OneshotOptions, oneshot } from "./oneshot.ts";
+export { oneshot } from "./oneshot.ts";
+export type { OneshotOptions } from "./oneshot-options.ts";
 export type { ColumnFactors, ColumnParameter, ColumnRules } from "./ops/column-factors.ts";
 export type { ActivationRounding } from "./ops/fake-quantize.ts";
 export { float, type OnnxExpression, type OnnxInput, type OnnxResult, type OnnxValue, onnx } from "./ops/onnx.ts";
@@ -120,7 +123,10 @@ export { populateConcreteArgs } from "./sequential/concrete-args.ts";
 export { traceConsumedNames } from "./sequential/consumed-names.ts";
 export { type DispatchedModel, type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
 export type { Phase, ProgressEvent, RunControl } from "./sequential/events.ts";
+export type { CalibrationExecutor, Observed, OnBatch } from "./sequential/executor.ts";
 export { type Batch, IntermediatesCache } from "./sequential/intermediates.ts";
+export { LocalExecutor, type LocalExecutorOptions } from "./sequential/local-executor.ts";
+export { ParallelExecutor } from "./sequential/parallel-executor.ts";
 export { type BoundaryRule, type PartitionOptions, topologicalPartition } from "./sequential/partition.ts";
 export { partitionGraph } from "./sequential/partition-graph.ts";
 export { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
@@ -139,3 +145,10 @@ export { SequentialTracer, type SequentialTracerOptions } from "./sequential/tra
 export { fromFloat32, toFloat32 } from "./tensor/convert.ts";
 export type { DType, FloatDType } from "./tensor/dtype.ts";
 export { Tensor } from "./tensor/tensor.ts";
+export type { FileCheck } from "./verify/check-checkpoint.ts";
+export type { LogitsFidelity } from "./verify/compare-logits.ts";
+export type { SubgraphFidelity } from "./verify/compare-subgraphs.ts";
+export type { WeightFidelity } from "./verify/compare-weights.ts";
+export type { Problem } from "./verify/problem.ts";
+export type { SampleOptions } from "./verify/samples.ts";
+export { type Fidelity, type Verification, type VerifyOptions, verify } from "./verify/verify.ts";

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -64,7 +64,7 @@ describe("compress, inspect, eval", () => {
     const { output, stdout, stderr, code } = await compress();
     expect([code, stdout]).toEqual([0, ""]);
     expect(stderr).toMatch(/^\(1\/5\) compressing, [\d.]+ MB resident$/m);
-    expect(stderr).toMatch(/^ {2}model\.layers\.3\.mlp\.down_proj, error [\d.]+ \([\d.]+ s\)$/m);
+    expect(stderr).toMatch(/^ {2}model\.layers\.3\.mlp\.down_proj, error [\d.]+, -[\d.]+ dB \([\d.]+ s\)$/m);
     expect(stderr).toMatch(/output: 2\.7 MB, 2\.74 times smaller than at 16 bits, in \d+ s\n$/);
 
     const inspected = await layerwise("inspect", output);
@@ -81,6 +81,22 @@ describe("compress, inspect, eval", () => {
     expect((await layerwise("eval", model, "-d", text, ...sizes)).stdout).toMatch(
       /^perplexity \d+\.\d{3} over 252 tokens\n$/,
     );
+  });
+
+  test("a checkpoint is verified; what is wrong with it is printed, and is the exit code", async () => {
+    const { output } = await compress();
+    const whole = await layerwise("verify", output, "--source", model, "--threads", "1");
+    expect(whole.stdout).toMatch(/\nverified: 94 tensors, 28 modules of them compressed, no problem\n$/);
+    expect(whole.code).toBe(0);
+    await rm(join(output, "tokenizer.json"));
+    const broken = await layerwise("verify", output);
+    expect([broken.code, broken.stdout]).toEqual([
+      1,
+      "tokenizer.json: not there, expected the file that checksums.json tells of. Get the file again, or compress the model again. " +
+        "If the change was meant, delete checksums.json.\n1 problem in 94 tensors, 28 modules of them compressed\n",
+    ]);
+    const { code, stdout } = await layerwise("verify", output, "--json");
+    expect([code, JSON.parse(stdout).problems]).toMatchObject([1, [{ where: "tokenizer.json" }]]);
   });
 
   test("events are printed as JSON lines", async () => {

@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import { oneshot } from "../src/oneshot.ts";
+import type { OneshotOptions } from "../src/oneshot-options.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 

@@ -1,6 +1,8 @@
 import { type LowerPanels, takeLowerPanels } from "../src/kernels/lower-panels.ts";
 import type { ColumnProblem, RoundedColumns } from "../src/kernels/round-columns.ts";
+import { codeTypeOf } from "../src/schemes/code-type.ts";
 import { Buffers } from "../src/tensor/buffers.ts";
+import { decodePlainly, encodePlainly, type PlainScale } from "./plain-codes.ts";
 
 /** Numbers between -1 and 1 that depend on the seed alone. */
 export function randomValues(length: number, seed: number): Float32Array {
@@ -68,7 +70,7 @@ export function roundColumnsDirectly(hessian: Float64Array, problem: ColumnProbl
   const order = problem.order.toReversed(); // as visited
   const n = order.length;
   const u = upperCholesky(invert(hessian.toReversed(), n), n);
-  const codes = new Int8Array(weight.length);
+  const codes = problem.type === "float" ? new Uint8Array(weight.length) : new Int8Array(weight.length);
   let loss = 0;
   for (let start = 0; start < weight.length; start += n) {
     const row = Float64Array.from(order, (column) => weight[start + column]);
@@ -85,20 +87,15 @@ export function roundColumnsDirectly(hessian: Float64Array, problem: ColumnProbl
 }
 
 function roundToNearest(problem: ColumnProblem, row: number, column: number, value: number) {
-  const { weight, scale, zeroPoint, groupOfColumn, numBits } = problem;
+  const { weight, scale, zeroPoint, groupOfColumn, numBits, type = "int" } = problem;
   const groups = scale.length / (weight.length / groupOfColumn.length);
   const at = row * groups + groupOfColumn[column];
   const zero = zeroPoint?.[at] ?? 0;
-  const scaled = Math.fround(Math.fround(value) / scale[at]) + zero;
-  const half = 2 ** (numBits - 1);
-  const code = halfToEven(Math.min(Math.max(scaled, -half), half - 1));
-  return { code, value: (code - zero) * scale[at] };
-}
-
-function halfToEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
+  const { min, max, kind } = codeTypeOf({ type, numBits });
+  const plain: PlainScale = { kind, dtype: "F32", scale: scale[at], zeroPoint: zero, range: [min, max] };
+  const found = encodePlainly(Math.fround(value), plain);
+  const code = type === "float" && decodePlainly(found, plain) === 0 ? 0 : found; // no negative zero
+  return { code, value: (decodePlainly(code, { ...plain, scale: 1, zeroPoint: 0 }) - zero) * scale[at] };
 }
 
 /** By Gauss and Jordan, without pivoting: for symmetric positive definite matrices. */

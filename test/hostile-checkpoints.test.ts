@@ -6,7 +6,8 @@ import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
 import { planFiles } from "../src/checkpoint/layout.ts";
 import { CheckpointError, CompressionError } from "../src/errors.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
-import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import { oneshot } from "../src/oneshot.ts";
+import type { OneshotOptions } from "../src/oneshot-options.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
@@ -28,15 +29,15 @@ async function run(options: Partial<OneshotOptions> = {}) {
   return { output, tensors: readSafetensors(join(output, "model.safetensors")) };
 }
 
-/** A copy of the model in which the value at `index` of a tensor is another. */
-async function damaged(tensor: string, index: number, value: number): Promise<string> {
+/** A copy of the model in which the values of a tensor from `index` on are another. */
+async function damaged(tensor: string, index: number, value: number, count = 1): Promise<string> {
   const copy = join(await temporaryFolder(), "model");
   await cp(MODEL, copy, { recursive: true });
   const checkpoint = await openCheckpoint(copy);
   const begin = checkpoint.tensors.get(tensor)?.begin as number;
   await checkpoint.close();
   const file = await open(join(copy, "model.safetensors"), "r+");
-  await file.write(new Uint8Array(Float32Array.of(value).buffer), 0, 4, begin + 4 * index);
+  await file.write(new Uint8Array(new Float32Array(count).fill(value).buffer), 0, 4 * count, begin + 4 * index);
   await file.close();
   return copy;
 }
@@ -118,4 +119,25 @@ test("weights whose codes could decode to infinity are refused", async () => {
   const large = await damaged("model.layers.0.mlp.up_proj.weight", 0, 3e38);
   const { data } = (await run({ model: large })).tensors.get(scale) as Tensor<"F32">;
   expect(data[0]).toBe(Math.fround(3e38 / 7.5));
+});
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+  "a weight with %d in it is refused by name, and nothing is written",
+  async (value) => {
+    const model = await damaged("model.layers.0.mlp.up_proj.weight", 77, value);
+    const output = join(await temporaryFolder(), "output");
+    const refused = run({ model, output });
+    await expect(refused).rejects.toThrow(CompressionError);
+    await expect(refused).rejects.toThrow(/^model\.layers\.0\.mlp\.up_proj/);
+    expect(await readdir(join(output, ".."))).toEqual([]);
+  },
+);
+
+test("a group of denormal weights, and one of zeros, get scales that are positive and codes that are decoded to next to nothing", async () => {
+  for (const value of [1e-40, -(2 ** -149), 0]) {
+    const model = await damaged("model.layers.0.mlp.up_proj.weight", 0, value, 32);
+    const { data } = (await run({ model })).tensors.get(scale) as Tensor<"F32">;
+    expect(data[0]).toBeGreaterThan(0);
+    expect(data[0]).toBeLessThan(1e-6);
+  }
 });

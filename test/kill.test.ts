@@ -130,36 +130,50 @@ test("a run is refused while another is at work, whatever it was told to do with
 
 describe("a full disk", () => {
   /** A small disk of its own in `folder`; the reason why not where the system does not let us. */
-  function mount(folder: string, size: string): string | undefined {
+  function mount(folder: string, options: string): string | undefined {
     try {
-      execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", folder], { stdio: "pipe" });
+      execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", folder], { stdio: "pipe" });
       return undefined;
     } catch (error) {
       return String(error).split("\n")[0];
     }
   }
 
-  test("is a clear error, and the run goes on once there is room", async () => {
-    const folder = await temporaryFolder();
-    await mkdir(join(folder, "disk"));
-    const reason = mount(join(folder, "disk"), "1200k");
-    if (reason === undefined) onTestFinished(() => void execFileSync("umount", [join(folder, "disk")]));
-    // Where nothing can be mounted, a limit on the size of files stands in for the disk.
-    else console.log(`full disk: a limit on file sizes instead of a small disk (${reason})`);
-    const output = join(folder, "disk", "output");
-    const limit = reason === undefined ? [] : ["prlimit", "--fsize=1200000"];
-    const [command, ...args] = [...limit, process.execPath, ...compress(output)];
-    const failed = await new Promise<string>((resolve) => {
-      execFile(command, args, (_, __, stderr) => resolve(stderr));
-    });
-    expect(failed).toMatch(/cannot be written \((ENOSPC|EFBIG): .*\), expected room and the right to\. Make room\./);
-    if (reason === undefined) {
-      expect(failed).toContain(`${output}.partial: holds what is finished. Pass --resume to go on.`);
-      execFileSync("mount", ["-o", "remount,size=16m", join(folder, "disk")]);
-    }
-    expect((await run(compress(output, "--resume"))).code).toBe(0);
-    expect(await folderBytes(output)).toEqual(expected.bytes);
-  }, 60_000);
+  /** Sizes in bytes, of an output of 2.7 MB; the last has room for eight files and folders, of which the output is twelve. */
+  const disks: [what: string, options: string, bytes: number, isBegun: boolean][] = [
+    ["at once", "size=64k", 64_000, false],
+    ["in the middle", "size=1200k", 1_200_000, true],
+    ["with the last layer", "size=2200k", 2_200_000, true],
+    ["for one more file", "size=16m,nr_inodes=8", 2_200_000, true],
+  ];
+
+  test.each(disks)(
+    "%s is a clear error, and the run goes on once there is room",
+    async (_, options, bytes, isBegun) => {
+      const folder = await temporaryFolder();
+      const disk = join(folder, "disk");
+      await mkdir(disk);
+      const reason = mount(disk, options);
+      if (reason === undefined) onTestFinished(() => void execFileSync("umount", [disk]));
+      // Where nothing can be mounted, a limit on the size of files stands in for the disk.
+      else console.log(`full disk: a limit on file sizes instead of a small disk (${reason})`);
+      const output = join(disk, "output");
+      const limit = reason === undefined ? [] : ["prlimit", `--fsize=${bytes}`];
+      const [command, ...args] = [...limit, process.execPath, ...compress(output)];
+      const failed = await new Promise<string>((resolve) => {
+        execFile(command, args, (_, __, stderr) => resolve(stderr));
+      });
+      expect(failed).toMatch(/cannot be written \((ENOSPC|EFBIG): .*\), expected room and the right to\. Make room\./);
+      if (reason === undefined) {
+        const advice = `${output}.partial: holds what is finished. Pass --resume to go on.`;
+        expect([failed.includes(advice), await readdir(disk)]).toEqual([isBegun, isBegun ? ["output.partial"] : []]);
+        execFileSync("mount", ["-o", "remount,size=16m,nr_inodes=1000", disk]);
+      }
+      expect((await run(compress(output, "--resume"))).code).toBe(0);
+      expect(await folderBytes(output)).toEqual(expected.bytes);
+    },
+    60_000,
+  );
 });
 
 test("an output whose folder cannot be created says so before any work", async () => {
@@ -167,5 +181,7 @@ test("an output whose folder cannot be created says so before any work", async (
   await writeFile(join(folder, "file"), "");
   const { code, stderr, events } = await run(compress(join(folder, "file", "output")));
   expect([code, events]).toEqual([1, [""]]);
-  expect(stderr).toContain(join(folder, "file"));
+  expect(stderr).toMatch(
+    /^layerwise: .*\/file\/output: cannot be written \(ENOTDIR: .*\), .* Choose another output\.\n$/,
+  );
 });

@@ -14,7 +14,7 @@ import { nextTokenLoss } from "../src/ops/loss.ts";
 import { layerNorm, offsetRmsNorm, rmsNorm } from "../src/ops/norm.ts";
 import { shiftPositions, textPositions } from "../src/ops/positions.ts";
 import { dynamicFrequencies, rotaryTable, rotate, selectFrequencies } from "../src/ops/rotary.ts";
-import { addRouted, gatherRouted, routedTo, routeTokens, zerosLike } from "../src/ops/routing.ts";
+import { addRouted, gatherRouted, routedTo, routeTokens, shareOfRouted, zerosLike } from "../src/ops/routing.ts";
 import { squaredError } from "../src/ops/squared-error.ts";
 import { transformBlocks } from "../src/ops/transform.ts";
 import { Executable } from "../src/runtime/executable.ts";
@@ -25,7 +25,7 @@ import { readSafetensors } from "./read-safetensors.ts";
 import { traceFunction } from "./trace-function.ts";
 
 const golden = new Map(
-  ["ops", "quantization-ops", "smoothing-ops", "transform-ops"].flatMap((file) => [
+  ["ops", "quantization-ops", "routing-ops", "smoothing-ops", "transform-ops"].flatMap((file) => [
     ...readSafetensors(new URL(`./fixtures/ops/${file}.safetensors`, import.meta.url)),
   ]),
 );
@@ -108,6 +108,8 @@ const CASES: Readonly<Record<string, (...inputs: Node[]) => Node>> = {
   "gather_routed.none": gatherRouted,
   add_routed: addRouted,
   "add_routed.none": addRouted,
+  share_of_routed: shareOfRouted,
+  "share_of_routed.none": shareOfRouted,
   zeros_like: zerosLike,
   "accumulate_gram.empty": (x, total) => accumulateGram(x, total, { panel: 0 }),
   "linear.empty": linear,

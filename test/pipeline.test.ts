@@ -5,8 +5,10 @@ import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
 import { CheckpointError, CompressionError, DataError, RecipeError } from "../src/errors.ts";
 import type { GPTQOptions } from "../src/modifiers/gptq.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
-import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import { oneshot } from "../src/oneshot.ts";
+import type { OneshotOptions } from "../src/oneshot-options.ts";
 import type { ProgressEvent } from "../src/sequential/events.ts";
+import { version } from "../src/version.ts";
 import { folderBytes } from "./folder-bytes.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
@@ -137,6 +139,30 @@ describe("options of GPTQ", () => {
     for (const [name, tensor] of a) expect(b.get(name), name).toEqual(tensor);
   });
 
+  test("sweeps of refinement make the error of every module of the first layer smaller, in the format as it was", async () => {
+    const [plain, refined] = [await run(), await run({ recipe: gptq({ refinementSweeps: 2 }) })];
+    const [before, after] = [plain, refined].map(({ events }) => events.filter(({ type }) => type === "module"));
+    for (const [index, report] of after.slice(0, 7).entries()) {
+      const { module, error } = report as Extract<ProgressEvent, { type: "module" }>;
+      expect(before[index]).toMatchObject({ module });
+      expect(error, module).toBeLessThan((before[index] as typeof report & { error: number }).error);
+    }
+    expect([...refined.read().keys()]).toEqual([...plain.read().keys()]);
+  });
+
+  test("the preset best is its options under one name, each of which may be overruled", async () => {
+    const [best, spelled, overruled] = await Promise.all(
+      [
+        { recipe: gptq({ preset: "best" }) },
+        { recipe: gptq({ weightObserver: "imatrix_mse", refinementSweeps: 4 }), onePass: true },
+        { recipe: gptq({ preset: "best", weightObserver: "memoryless_minmax", refinementSweeps: 0 }), onePass: false },
+      ].map(run),
+    );
+    const packedOf = ({ read }: typeof best) => read().get(packed(1, "mlp.down_proj"));
+    expect(packedOf(best)).toEqual(packedOf(spelled));
+    expect(packedOf(overruled)).toEqual(packedOf(await run()));
+  });
+
   test("weight and static are the same order, null is another", async () => {
     const read = async (actorder: GPTQOptions["actorder"]) =>
       (await run({ recipe: gptq({ actorder }) })).read().get(packed(0, "mlp.down_proj"));
@@ -210,6 +236,7 @@ describe("the output", () => {
   test("tokenizer and generation files are carried over, the recipe reads back", async () => {
     const { output } = await run();
     expect((await readdir(output)).sort()).toEqual([
+      "checksums.json",
       "config.json",
       "generation_config.json",
       "model.safetensors",
@@ -219,6 +246,19 @@ describe("the output", () => {
     ]);
     const again = await run({ recipe: join(output, "recipe.yaml") });
     expect(again.read()).toEqual(readSafetensors(join(output, "model.safetensors")));
+    const facts = async (folder: string) => (await readFile(join(folder, "recipe.yaml"), "utf8")).match(/^# .*/gm);
+    expect(await facts(again.output)).toEqual(await facts(output));
+  });
+
+  test("the recipe that is written tells all that the run was given beside it", async () => {
+    const { output } = await run({ precision: "BF16", seed: 7 });
+    const lines = (await readFile(join(output, "recipe.yaml"), "utf8")).split("\n");
+    const facts = lines.filter((line) => line.startsWith("# ")).map((line) => line.slice(2));
+    expect(facts).toEqual(
+      expect.arrayContaining(["seed: 7", 'precision: "BF16"', 'dataset: "rows"', 'model: "model"']),
+    );
+    expect(facts.find((fact) => fact.startsWith("layerwise: "))).toBe(`layerwise: "${version}"`);
+    expect(facts.find((fact) => fact.startsWith("calibration_data_sha256: "))).toMatch(/"[0-9a-f]{64}"$/);
   });
 
   test("BF16 is what is asked for: scales and dense tensors are saved in it", async () => {

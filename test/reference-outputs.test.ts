@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { Linear } from "../src/nn/linear.ts";
 import { oneshot } from "../src/oneshot.ts";
+import type { Tensor } from "../src/tensor/tensor.ts";
 import { compress, FIXTURES, readConfig, run } from "./compressed-fixture.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { readWeights } from "./read-weights.ts";
@@ -9,6 +11,8 @@ import { SecondMoments } from "./second-moments.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const model = join(FIXTURES, "model");
+
+const gptqErrors = JSON.parse(readFileSync(join(FIXTURES, "gptq-errors.json"), "utf8"));
 
 describe("GPTQ", () => {
   const observer = new SecondMoments((module) => module instanceof Linear); // of the dense model
@@ -43,6 +47,30 @@ describe("GPTQ", () => {
       }
     },
   );
+
+  const group = (weights: string) => `config_groups: {g: {targets: [Linear], weights: {${weights}}}}`;
+  test.each([
+    ["FP8", "scheme: FP8"],
+    ["FP8_DYNAMIC", "scheme: FP8_DYNAMIC"],
+    ["FP8_BLOCK", "scheme: FP8_BLOCK"],
+    ["NVFP4", "scheme: NVFP4"],
+    ["NVFP4A16", "scheme: NVFP4A16"],
+    ["MXFP4", "scheme: MXFP4"],
+    ["MXFP8", "scheme: MXFP8"],
+    ["int8-tensor", group("num_bits: 8, strategy: tensor")],
+    ["int4-channel", group("num_bits: 4, symmetric: false, strategy: channel")],
+    ["int4-block", group("num_bits: 4, strategy: block, block_structure: [32, 64]")],
+    ["float4-channel", group("num_bits: 4, type: float, strategy: channel")],
+    ["float8-group", group("num_bits: 8, type: float, strategy: group, group_size: 32")],
+  ])("%s: an output error at most one percent above the reference's, for every module", async (name, scheme) => {
+    const output = join(await temporaryFolder(), name);
+    await oneshot({ ...run, recipe: `GPTQModifier: {ignore: [lm_head], ${scheme}}`, output });
+    const found = await readWeights(output);
+    for (const [path, expected] of Object.entries<number>(gptqErrors[name])) {
+      const { data: moment } = observer.moments.get(path) as Tensor<"F32">;
+      expect(error(dense.get(path) as Float32Array, found.get(path), moment) / expected, path).toBeLessThan(1.01);
+    }
+  });
 });
 
 /** trace((W − Ŵ) XᵀX (W − Ŵ)ᵀ): what the rounding does to the module's output. */

@@ -7,7 +7,7 @@ import type { CompressionStage, Modifier } from "../src/modifiers/modifier.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { SmoothQuantModifier } from "../src/modifiers/smoothquant.ts";
 import { Linear } from "../src/nn/linear.ts";
-import type { OneshotOptions } from "../src/oneshot.ts";
+import type { OneshotOptions } from "../src/oneshot-options.ts";
 import type { ProgressEvent } from "../src/sequential/events.ts";
 import { toFloat32 } from "../src/tensor/convert.ts";
 import { Tensor } from "../src/tensor/tensor.ts";

@@ -1,7 +1,7 @@
 import type { CompressionStage, Modifier } from "../src/modifiers/modifier.ts";
 import { secondMoment, type Tap } from "../src/modifiers/tap.ts";
 import type { Module } from "../src/nn/module.ts";
-import type { Tensor } from "../src/tensor/tensor.ts";
+import { Tensor } from "../src/tensor/tensor.ts";
 
 /** Keeps XᵀX of the input of the modules that it is to observe, and changes nothing. */
 export class SecondMoments implements Modifier {
@@ -27,7 +27,7 @@ export class SecondMoments implements Modifier {
     for (const [path, module] of stage.modules) {
       const tap = this.#taps.get(module);
       const seen = tap && stage.statistic(tap);
-      if (seen) this.moments.set(path, seen.value);
+      if (seen) this.moments.set(path, new Tensor("F32", seen.value.shape, seen.value.data.slice()));
     }
   }
 }

@@ -8,11 +8,13 @@ import type { CompressionStage, Modifier } from "../src/modifiers/modifier.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { SmoothQuantModifier } from "../src/modifiers/smoothquant.ts";
 import type { Module } from "../src/nn/module.ts";
-import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import { oneshot } from "../src/oneshot.ts";
+import type { OneshotOptions } from "../src/oneshot-options.ts";
 import { createModifiers } from "../src/recipe/modifiers.ts";
 import { createMatrixProducts } from "../src/runtime/matrix-products.ts";
 import type { ModelQuantization } from "../src/schemes/quantized-values.ts";
 import { dispatchForSequential } from "../src/sequential/dispatch.ts";
+import type { ProgressEvent } from "../src/sequential/events.ts";
 import { compressInOrder } from "../src/sequential/pipeline.ts";
 import { traceSubgraphs } from "../src/sequential/trace-subgraphs.ts";
 import type { FloatDType } from "../src/tensor/dtype.ts";
@@ -44,6 +46,7 @@ async function compress(
   model: string,
   ids: Tensor,
   recipe: OneshotOptions["recipe"],
+  options: Partial<OneshotOptions> = {},
 ): Promise<ReadonlyMap<string, Tensor>> {
   const output = join(await temporaryFolder(), "output");
   await oneshot({
@@ -54,6 +57,7 @@ async function compress(
     threads: 1,
     shuffleCalibrationSamples: false,
     numCalibrationSamples: 8,
+    ...options,
   });
   return readSafetensors(join(output, "model.safetensors"));
 }
@@ -196,6 +200,35 @@ describe.each(SMOOTHED_FAMILIES)("the logits of %s stay the same", (name) => {
   });
 });
 
+describe("in one pass", () => {
+  const ids = golden.get("input_ids") as Tensor;
+
+  test.each([
+    ["SmoothQuant", () => [new SmoothQuantModifier()]],
+    ["AWQ", () => [new AWQModifier({ nGrid: 4 }), int4(false)]],
+  ] as const)("%s divides norms by the same factors as in two", async (_, modifiers) => {
+    const [two, one] = [
+      await compress("smoothing/llama", ids, modifiers()),
+      await compress("smoothing/llama", ids, modifiers(), { onePass: true }),
+    ];
+    for (const path of NORMS.map((norm) => `${norm}.weight`))
+      expect(one.get(path), path).toBeAllClose(two.get(path) as Tensor, { atol: 0, rtol: 1e-4 });
+  });
+
+  test.each([
+    ["GPTQModifier: {ignore: [lm_head], scheme: W8A8}", 10], // embedding, (qkv, o, gate and up, down) twice, lm_head
+    ["SmoothQuantModifier: {}\nGPTQModifier: {ignore: [lm_head], scheme: W8A8}", 10], // the norms with their linears
+    ["AWQModifier: {n_grid: 4}\nGPTQModifier: {ignore: [lm_head], scheme: W8A8}", 6], // attention and feed-forward
+  ])("%s: what is changed together lies in one of %i subgraphs", async (recipe, expected) => {
+    const counts = new Set<number>();
+    const onProgress = (event: ProgressEvent) => {
+      if (event.type === "phase") counts.add(event.subgraphs);
+    };
+    await compress("smoothing/llama", ids, recipe, { onePass: true, onProgress });
+    expect([...counts]).toEqual([expected]);
+  });
+});
+
 test("a modifier after SmoothQuant observes the smoothed inputs", async () => {
   const observe = () => new SecondMoments((module) => module.constructor.name === "Linear");
   const [plain, smoothed] = [observe(), observe()];
@@ -254,7 +287,7 @@ test("parameters that change what a subgraph computes are refused by the name of
 test("mappings that several subgraphs share are refused before any work", async () => {
   await expect(changedBy("llama", [new SmoothQuantModifier()], { targets: ["Linear"] })).rejects.toThrow(
     "model.layers.0.input_layernorm → q_proj, k_proj, v_proj: called in 4 subgraphs, expected all of it in one. " +
-      "Take decoder layers as sequential targets, not in one pass.",
+      "Trace the subgraphs with these modules together.",
   );
 });
 

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GPTQModifier, type GPTQOptions } from "../src/modifiers/gptq.ts";
-import { type OneshotOptions, oneshot } from "../src/oneshot.ts";
+import { oneshot } from "../src/oneshot.ts";
+import type { OneshotOptions } from "../src/oneshot-options.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 
 const FIXTURE = fileURLToPath(new URL("./fixtures/compressed/", import.meta.url));

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { Buffers } from "../tensor/buffers.ts";
+import { isFloatDType, narrowEnd, toFloat32, widenInPlace } from "../tensor/convert.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { isGgufPath, unpackGguf } from "./gguf-file.ts";
 import { readJsonFile } from "./json-file.ts";
@@ -43,6 +44,16 @@ export class Checkpoint {
     if (info.encoding) return info.encoding.decode(await this.#readBytes(info));
     const tensor = takeTensor(info, buffers);
     await this.readInto(tensor.bytes, name);
+    return tensor;
+  }
+
+  /** Reads a tensor of floats and converts it to F32, in the memory of the result alone. @throws CheckpointError as {@link read} does */
+  async readFloat32(name: string, buffers = new Buffers()): Promise<Tensor<"F32">> {
+    const info = this.info(name);
+    if (info.encoding || !isFloatDType(info.dtype)) return toFloat32(await this.read(name)); // decoded, or refused
+    const tensor = takeTensor({ ...info, dtype: "F32" }, buffers) as Tensor<"F32">;
+    await this.readInto(narrowEnd(tensor, info.dtype), name);
+    widenInPlace(tensor, info.dtype);
     return tensor;
   }
 

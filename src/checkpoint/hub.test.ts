@@ -38,7 +38,9 @@ test("a file is refused", async () => {
   const file = join(await temporaryFolder(), "model.safetensors");
   await writeFile(file, "");
   await expect(resolveModel(file, { download: refuse })).rejects.toThrow(
-    new CheckpointError(`${file}: a file, expected a checkpoint's folder. Name the folder that it is in.`),
+    new CheckpointError(
+      `${file}: a file, expected a checkpoint's folder or a GGUF file. Name the folder that it is in.`,
+    ),
   );
 });
 

@@ -49,10 +49,12 @@ export function registerCompress(program: Command): void {
     .option("--sequential-targets <patterns...>", "modules to compress together (default: the decoder layers)")
     .option("--sequential-targets-per-subgraph <n>", "targets in one subgraph (default: 1)", positiveInteger)
     .option("--one-pass", "cut before every group of linears that read the same value; the model is run once")
+    .option("--no-one-pass", "do not, though the recipe's modifiers would have it so")
     .option("--tracing-ignore <names...>", "functions that the trace does not enter")
     .option("--moe-calibrate-all-experts", "calibrate experts with all tokens, not only with those routed to them")
     .option("--no-propagate-error", "calibrate later layers on the outputs of the uncompressed ones")
     .option("--no-self-check", "do not compare the subgraphs with the whole model first")
+    .option("--no-verify", "do not read the output back before it appears")
     .addOption(
       new Option("--precision <dtype>", "dtype to save in").choices(["auto", "F32", "F16", "BF16"]).default("auto"),
     )
@@ -62,6 +64,7 @@ export function registerCompress(program: Command): void {
       "intermediates kept in memory, such as 2GB; more go to a file (default: half of what is free)",
       byteCount,
     )
+    .option("--workers <n>", "processes that the calibration samples are shared out to (default: 1)", positiveInteger)
     .option("--profile <file>", "write a trace of where the time goes, for Perfetto or chrome://tracing")
     .option("--dry-run", "predict time, peak memory and output size from the trace; reads no weights, writes nothing")
     .option("--json", "print each event, or what is predicted, as a line of JSON");

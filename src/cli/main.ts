@@ -9,6 +9,7 @@ import { registerExport } from "./export.ts";
 import { registerInspect } from "./inspect.ts";
 import { printable } from "./text.ts";
 import { registerTrace } from "./trace.ts";
+import { registerVerify } from "./verify.ts";
 
 /** What a shell calls a program that was interrupted: 128 + SIGINT. */
 const INTERRUPTED = 130;
@@ -19,7 +20,7 @@ setFlagsFromString("--no-incremental-marking");
 const program = new Command("layerwise")
   .description("Compress Hugging Face language models, one subgraph at a time.")
   .version(version);
-for (const register of [registerCompress, registerTrace, registerInspect, registerEval, registerExport])
+for (const register of [registerCompress, registerTrace, registerInspect, registerEval, registerVerify, registerExport])
   register(program);
 
 try {

@@ -58,8 +58,10 @@ export class ProgressPrinter {
     }
   }
 
-  #module({ module, error, fallback, seconds }: Extract<ProgressEvent, { type: "module" }>): void {
-    this.#error = error === undefined ? "" : `, error ${error.toPrecision(4)}`;
+  #module(event: Extract<ProgressEvent, { type: "module" }>): void {
+    const { module, error, errorInDecibels, fallback, seconds } = event;
+    const relative = errorInDecibels === undefined ? "" : `, ${errorInDecibels.toFixed(1)} dB`;
+    this.#error = error === undefined ? "" : `, error ${error.toPrecision(4)}${relative}`;
     const instead = fallback === undefined ? "" : `, ${fallback}`;
     if (!this.target.isTTY) this.#permanent(`  ${module}${this.#error}${instead} (${seconds.toFixed(2)} s)`);
   }

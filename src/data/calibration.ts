@@ -7,7 +7,7 @@ import { type RowSource, readRows, sourceName } from "./rows.ts";
 import { concatenate, pad, type Sample, tokenize, truncate } from "./samples.ts";
 import { select } from "./select.ts";
 
-export type { CalibrationOptions } from "./calibration-options.ts";
+export type { CalibrationOptions, CalibrationSettings } from "./calibration-options.ts";
 
 /** Where calibration data comes from: a file, or rows. */
 export type CalibrationSource = RowSource;
@@ -19,6 +19,8 @@ export interface CalibrationData {
   readonly warnings: readonly string[];
   /** SHA-256 of all batches, in hexadecimal: equal for equal data only. */
   readonly digest: string;
+  /** The options that it was made with, defaults filled in. */
+  readonly settings: CalibrationSettings;
 }
 
 /** A tenth of all tokens cut away is worth a warning. */
@@ -53,7 +55,7 @@ export async function loadCalibrationData(
       `${name}: batches of ${settings.batchSize} cut ${all - left} of ${all} tokens. Use data_collator padding.`,
     );
   }
-  return { batches, warnings, digest: digestOf(batches) };
+  return { batches, warnings, digest: digestOf(batches), settings };
 }
 
 /** Samples of the rows that are drawn; blocks are drawn once rows are joined. */

@@ -5,7 +5,7 @@ import type { Row } from "./row.ts";
 import { readUtf8 } from "./utf8.ts";
 
 /** Bytes of a record; a quote that is never closed makes one of the rest of the file. */
-const LONGEST_RECORD = 128_000_000;
+const LONGEST_RECORD = 16_000_000;
 
 /** Rows of a CSV file, whose first line names the columns. */
 export async function* readCsv(path: string): AsyncGenerator<Row> {

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -143,6 +143,37 @@ test("a file that is missing, or of an unknown kind, is refused", async () => {
   );
   expect(await read("a.arrow", "")).toBe(
     "a.arrow: extension .arrow, expected one of .jsonl, .json, .txt, .csv, .parquet.",
+  );
+});
+
+test("NUL bytes are characters like others in a text, and no JSON", async () => {
+  expect(await read("a.txt", "a\0b\n\0\n")).toEqual([{ text: "a\0b" }, { text: "\0" }]);
+  expect(await read("a.csv", "text\na\0b\n")).toEqual([{ text: "a\0b" }]);
+  expect(await read("a.jsonl", '{"text":"a\0b"}')).toMatch(/^a\.jsonl:1: /);
+  expect(await read("a.jsonl", '{"text":"a\\u0000b"}')).toEqual([{ text: "a\0b" }]);
+});
+
+describe("a line of 100 MB", () => {
+  /** A file of NUL bytes that takes no room on the disk. */
+  async function sparse(name: string, bytes: number): Promise<string> {
+    const file = join(await temporaryFolder({ [name]: "" }), name);
+    await truncate(file, bytes);
+    return file;
+  }
+
+  test("is one row of a text file", async () => {
+    const [{ text }] = await collect(await sparse("a.txt", 100_000_000));
+    expect((text as string).length).toBe(100_000_000);
+  });
+
+  test.each([".txt", ".jsonl", ".csv"])(
+    "and a third in a %s file is refused before it is read to its end",
+    async (extension) => {
+      const file = await sparse(`a${extension}`, 10_000_000_000);
+      const error = await collect(file).catch((failure) => failure);
+      expect(error).toBeInstanceOf(DataError);
+      expect(error.message.startsWith(file)).toBe(true);
+    },
   );
 });
 

@@ -1,6 +1,6 @@
 import type { Graph } from "../fx/graph.ts";
 import { inlineCalls } from "../fx/inline.ts";
-import { type Statistic, secondMoment, type Tap } from "../modifiers/tap.ts";
+import { secondMoment, type Tap } from "../modifiers/tap.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Subgraph } from "../sequential/subgraph.ts";
 import { TapRecorder } from "../sequential/tap-recorder.ts";
@@ -38,12 +38,10 @@ function withoutFinish(tap: Tap): Tap {
   return { ...tap, reduce: { ...tap.reduce, finish: ([total]) => total } };
 }
 
-/** Taps on one value have one statistic. */
 function findMoments(recorder: TapRecorder): Moment[] {
-  const byStatistic = new Map<Statistic, Linear[]>();
-  for (const [{ module, reduce }, statistic] of recorder.statistics()) {
-    if (reduce.name !== secondMoment.name || !(module instanceof Linear)) continue;
-    byStatistic.set(statistic, [...(byStatistic.get(statistic) ?? []), module]);
-  }
-  return [...byStatistic.values()].map((linears) => ({ columns: linears[0].inFeatures, linears }));
+  return [...recorder.observed()].flatMap(({ taps }) => {
+    const moments = taps.filter(({ reduce }) => reduce.name === secondMoment.name);
+    const linears = moments.flatMap(({ module }) => (module instanceof Linear ? [module] : []));
+    return linears.length > 0 ? [{ columns: linears[0].inFeatures, linears }] : [];
+  });
 }

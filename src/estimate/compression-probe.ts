@@ -63,7 +63,8 @@ function probe(modifier: Modifier, kernels: KernelPool, rows: number): Promise<n
   const context = { weights, kernels, savedDType: () => "BF16" as const, control: {} };
   return fastest(async () => {
     const statistics = new Statistics();
-    for (const tap of modifier.taps?.(model.layer) ?? []) statistics.add([[tap, { value: moment, sequences: 1 }]]);
+    for (const tap of modifier.taps?.(model.layer) ?? [])
+      statistics.add({ taps: [tap], statistic: { value: moment, sequences: 1 } });
     const stage = new Stage(0, [["layer", model.layer]], { ...context, statistics });
     await stage.apply(modifier);
     const quantized = stage.quantized.get(model.layer);

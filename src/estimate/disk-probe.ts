@@ -1,6 +1,6 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { byteLength } from "../checkpoint/layout.ts";
-import { digestOf } from "../output/tensor-file.ts";
+import { digestOf } from "../output/checksums.ts";
 import { SpillFile } from "../sequential/spill-file.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { viewBytes } from "../tensor/dtype.ts";

@@ -4,10 +4,15 @@ import { planFiles } from "../checkpoint/layout.ts";
 import { printIndex } from "../checkpoint/shard-index.ts";
 import { planOutput } from "../formats/output-plan.ts";
 import { KernelPool } from "../kernels/pool.ts";
-import { mergeQuantization, type OneshotOptions, prepare, traceForRun } from "../oneshot.ts";
+import { mergeQuantization } from "../modifiers/initialize.ts";
+import type { OneshotOptions } from "../oneshot-options.ts";
+import { prepare } from "../preparation.ts";
 import { createMatrixProducts } from "../runtime/matrix-products.ts";
 import { Runtime } from "../runtime/session.ts";
+import { defaultMemoryBudget } from "../sequential/intermediates.ts";
 import { packBatches } from "../sequential/pack-batches.ts";
+import { threadsForModel } from "../sequential/threads-for-model.ts";
+import { traceForRun } from "../sequential/trace-for-run.ts";
 import { measureRates } from "./measure-rates.ts";
 import { type Memory, predictMemory } from "./memory.ts";
 import { predictSeconds, type Seconds } from "./seconds.ts";
@@ -43,8 +48,12 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
   const checkpoint = await openCheckpoint(await resolveModel(options.model));
   const kernels = await KernelPool.create(await createMatrixProducts(options), options);
   try {
-    const { model, modifiers, data } = await prepare(checkpoint, { ...options, selfCheck: false });
-    const plan = planOutput(model, checkpoint, mergeQuantization(modifiers), options.precision);
+    if ((options.workers ?? 1) > 1) {
+      const message = "what is predicted is a run in one process, without workers.";
+      options.onProgress?.({ type: "warning", message });
+    }
+    const { model, modifiers, data, original } = await prepare(checkpoint, { ...options, selfCheck: false });
+    const plan = planOutput(model, checkpoint, mergeQuantization(modifiers), options.precision, original);
     const files = planFiles(plan.tensors, options.maxShardSize);
     const index = files.length > 1 ? Buffer.byteLength(printIndex(files, plan.tensors)) : 0;
     const outputBytes = files.reduce((sum, { size }) => sum + size, index);
@@ -53,14 +62,15 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
     const steps = subgraphs ? planSteps({ subgraphs, modifiers, batches }) : planStepsWithoutData(model, modifiers);
     const preparation = (performance.now() - start) / 1000;
     const fixed = process.memoryUsage.rss();
-    const runtime = await Runtime.create({ threads: options.threads });
+    const threads = batches ? threadsForModel(model, batches, options.threads) : options.threads;
+    const runtime = await Runtime.create({ threads });
     const rates = await measureRates(checkpoint, runtime, kernels);
     return {
       subgraphs: steps.length,
       tokens: (data?.batches ?? []).reduce((sum, { input_ids }) => sum + input_ids.data.length, 0),
       multiplyAdds: steps.reduce((sum, { runs }) => sum + runs.multiplyAdds, 0),
       seconds: { preparation, ...predictSeconds(steps, outputBytes, rates) },
-      peakBytes: predictMemory(steps, { fixed }),
+      peakBytes: predictMemory(steps, { fixed, memoryBudget: options.memoryBudget ?? defaultMemoryBudget() }),
       outputBytes,
     };
   } finally {

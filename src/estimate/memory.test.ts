@@ -7,7 +7,6 @@ const step: Step = {
   runs: { multiplyAdds: 0, bytesMoved: 0, peakBytes: 1000 },
   runCount: 0,
   parameters: 10,
-  storedBytes: 20,
   totalBytes: 30,
   moments: [],
   rounded: 0,
@@ -17,7 +16,13 @@ const step: Step = {
 test("the step that needs most decides, and intermediates take no more than their budget", () => {
   const larger = { ...step, totalBytes: 3000 };
   const { subgraph, intermediates } = predictMemory([step, larger, step], { fixed: 1, memoryBudget: 400 });
-  expect([subgraph, intermediates]).toEqual([40 + 20 + 3000 + 1000, 400]);
+  expect([subgraph, intermediates]).toEqual([40 + 2 * 3000 + 1000, 400]);
+});
+
+test("weights that share a second moment are foreseen with it, its factor and what is kept of them while they are rounded", () => {
+  const [columns, rows] = [100, 200];
+  const { subgraph } = predictMemory([{ ...step, moments: [{ columns, rows }] }], { fixed: 1 });
+  expect(subgraph).toBe(40 + rows * columns + 4 * columns ** 2 + 2 * columns ** 2 + (6 + 13) * rows * columns);
 });
 
 test("time is work times rates", () => {

@@ -4,7 +4,7 @@ import type { Step } from "./steps.ts";
 export interface Memory {
   /** The process with its libraries. */
   readonly fixed: number;
-  /** What garbage collection leaves for later. */
+  /** What garbage collection leaves for later, and what compiled graphs hold. */
   readonly garbage: number;
   /** The subgraph that needs most: weights, what taps hold, and what is computed with them. */
   readonly subgraph: number;
@@ -27,7 +27,7 @@ export function predictMemory(
 ): Memory {
   const candidates = steps.map((step) => ({
     fixed,
-    garbage: garbageBytes(step),
+    garbage: ALLOWANCE,
     subgraph: subgraphBytes(step),
     intermediates: Math.min(memoryBudget, step.intermediateBytes),
   }));
@@ -39,29 +39,24 @@ export function totalOf({ fixed, garbage, subgraph, intermediates }: Memory): nu
   return fixed + garbage + subgraph + intermediates;
 }
 
-/** What V8 lets pass before it collects buffers, and the most that a step's own garbage has been seen to add to that. */
-const [ALLOWANCE, MOST_GARBAGE] = [64 * 2 ** 20, 256 * 2 ** 20];
-/** How often buffers of a step are made anew before those of earlier ones are collected, as measured. */
-const CHURN = 2.5;
-
-/** Buffers that nobody holds any more and that are not collected yet. */
-function garbageBytes({ parameters, storedBytes, moments }: Step): number {
-  const made = moments.reduce((sum, moment) => sum + roundingBytes(moment), 4 * parameters + storedBytes);
-  return ALLOWANCE + Math.min(MOST_GARBAGE, CHURN * made);
-}
+/** What V8 lets pass before it collects buffers that nobody holds any more, and compiled graphs, as measured. */
+const ALLOWANCE = 100 * 2 ** 20;
 
 /**
- * Weights in F32 and as they were read, the totals of taps, and what is larger: what one run computes, or what is needed to
- * compress the weights that share a second moment.
+ * Weights in F32, the codes that they become, and what is larger: what one run computes, the totals of taps before and after it
+ * (ONNX Runtime hands a copy over); or the second moments, and what is needed to compress the weights that share one.
  */
-function subgraphBytes({ parameters, storedBytes, totalBytes, runs, moments }: Step): number {
-  return 4 * parameters + storedBytes + totalBytes + Math.max(runs.peakBytes, ...moments.map(roundingBytes));
+function subgraphBytes({ parameters, totalBytes, runs, moments }: Step): number {
+  const codes = moments.reduce((sum, { columns, rows }) => sum + rows * columns, 0);
+  const matrices = moments.reduce((sum, { columns }) => sum + 4 * columns ** 2, 0);
+  const running = runs.peakBytes + 2 * totalBytes;
+  return 4 * parameters + codes + Math.max(running, matrices + Math.max(0, ...moments.map(roundingBytes)));
 }
 
-/**
- * The second moment as one matrix and the half of it that is factorised, both in F32; of the weights, several copies: in F32
- * as they are read and as they are rounded, their errors, and the codes.
- */
+/** Elements of a weight that are rounded at once, and bytes for each: as it was, as it is by then, its errors and its codes. */
+const [AT_ONCE, BYTES_AT_ONCE] = [2 ** 24, 13];
+
+/** The half of a second moment that is factorised, in F32; the weights in the dtype that they are saved in and in F32. */
 function roundingBytes({ columns, rows }: Step["moments"][number]): number {
-  return 6 * columns ** 2 + 17 * rows * columns;
+  return 2 * columns ** 2 + 6 * rows * columns + BYTES_AT_ONCE * Math.min(AT_ONCE, rows * columns);
 }

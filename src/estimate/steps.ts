@@ -4,10 +4,9 @@ import type { Modifier } from "../modifiers/modifier.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { Buffer, type Parameter } from "../nn/parameter.ts";
-import { findRowLookups } from "../runtime/row-lookups.ts";
+import { parametersReadWhole } from "../runtime/row-lookups.ts";
 import type { Batch } from "../sequential/intermediates.ts";
 import type { Subgraph } from "../sequential/subgraph.ts";
-import { byteSize } from "../tensor/dtype.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { type Calibration, type Moment, traceCalibration } from "./calibration.ts";
 import { type GraphCost, graphCost } from "./graph-cost.ts";
@@ -22,8 +21,6 @@ export interface Step {
   readonly runCount: number;
   /** Elements of the parameters that are read. */
   readonly parameters: number;
-  /** Their bytes on disk. */
-  readonly storedBytes: number;
   /** Bytes of what the taps bring forward. */
   readonly totalBytes: number;
   /** What is factorised, and the weights that are rounded with it. */
@@ -59,7 +56,7 @@ export function planSteps({ subgraphs, modifiers, batches }: PlannedRun): Step[]
     return {
       runs: sumCosts(graphs, batches),
       runCount: graphs.length * batches.length,
-      ...sizesOfParameters(readBy(graphs, targets, subgraph)),
+      parameters: elementsOf(readBy(graphs, targets, subgraph)),
       totalBytes: Math.max(0, ...calibrations.map(({ totalBytes }) => totalBytes)),
       ...roundingWork(calibrations, targets),
       intermediateBytes: intermediates.pass(subgraph, propagated.length > 0),
@@ -73,7 +70,7 @@ export function planStepsWithoutData(model: Module, modifiers: readonly Modifier
   return targets.map((target) => ({
     runs: { multiplyAdds: 0, bytesMoved: 0, peakBytes: 0 },
     runCount: 0,
-    ...sizesOfParameters([target.weight]),
+    parameters: elementsOf([target.weight]),
     totalBytes: 0,
     ...roundingWork([], [target]),
     intermediateBytes: 0,
@@ -87,20 +84,13 @@ function isTarget(module: Module, modifiers: readonly Modifier[]): boolean {
 /** Parameters that the graphs read whole and the weights that are compressed, each once. */
 function readBy(graphs: readonly Graph[], targets: readonly Linear[], { root }: Subgraph): Parameter[] {
   const byPath = new Map(root.namedParameters());
-  const paths = graphs.flatMap((graph) => {
-    const tables = new Set(findRowLookups(graph).map(({ inputs: [, table] }) => table));
-    return graph.nodes
-      .filter((node) => node.op === "get_attr" && !tables.has(node))
-      .map(({ targetName }) => targetName);
-  });
+  const paths = graphs.flatMap((graph) => parametersReadWhole(graph).map(({ targetName }) => targetName));
   const read = [...paths.flatMap((path) => byPath.get(path) ?? []), ...targets.map(({ weight }) => weight)];
   return [...new Set(read)].filter((parameter) => !(parameter instanceof Buffer));
 }
 
-function sizesOfParameters(parameters: readonly Parameter[]): Pick<Step, "parameters" | "storedBytes"> {
-  const elements = parameters.map(({ shape }) => elementCount(shape));
-  const bytes = parameters.map(({ source }, index) => elements[index] * byteSize(source?.dtype ?? "F32"));
-  return { parameters: sumOf(elements), storedBytes: sumOf(bytes) };
+function elementsOf(parameters: readonly Parameter[]): number {
+  return sumOf(parameters.map(({ shape }) => elementCount(shape)));
 }
 
 function roundingWork(

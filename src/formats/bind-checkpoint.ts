@@ -103,7 +103,8 @@ class StoredTensors {
     if (info) {
       const readRows = (rows: readonly number[]) => this.checkpoint.readRows(name, rows);
       const read = (buffers?: Buffers) => this.checkpoint.read(name, buffers);
-      return { name, dtype: info.dtype, shape: info.shape, read, readRows };
+      const readFloat32 = (buffers?: Buffers) => this.checkpoint.readFloat32(name, buffers);
+      return { name, dtype: info.dtype, shape: info.shape, read, readFloat32, readRows };
     }
     const shape = this.parameters.get(name)?.shape;
     if (!this.sparsity || !shape || !name.endsWith(".weight")) return undefined;
@@ -125,7 +126,7 @@ function moduleOf(weight: string): string {
 }
 
 /** The dtype that a compressed weight had: its scale's, or, where scales are stored in 8 bits, what readers decode to. */
-function denseDType(path: string, checkpoint: Checkpoint): FloatDType {
+export function denseDType(path: string, checkpoint: Checkpoint): FloatDType {
   const scale = checkpoint.tensors.get(`${path}.weight_scale`)?.dtype;
   return scale && isFloatDType(scale) ? scale : "BF16";
 }

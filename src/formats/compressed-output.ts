@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { parseFloats, stringifyFloats } from "../checkpoint/float-spelling.ts";
+import type { ConfigChange } from "../modifiers/modifier.ts";
 import type { Module } from "../nn/module.ts";
 import { TransformMatrix, transformGroups } from "../nn/online-transform.ts";
 import type { Parameter } from "../nn/parameter.ts";
@@ -21,6 +22,10 @@ import { type OutputPlan, type Precision, plannedDType, planOutput, savedDType }
 export interface CompressedOutputOptions extends OutputFolderOptions {
   readonly model: Module;
   readonly checkpoint: Checkpoint;
+  /** The model as the checkpoint has it, where the other is a smaller one. */
+  readonly original?: Module;
+  /** What becomes of config.json where the model is smaller. */
+  readonly changeConfig?: ConfigChange;
   readonly quantization: ModelQuantization;
   readonly precision?: Precision;
   readonly maxShardSize?: number;
@@ -32,6 +37,11 @@ export interface CompressedOutputOptions extends OutputFolderOptions {
 /** Files of a checkpoint beside weights and configuration that go along with it. */
 const COMPANIONS =
   /^(generation_config|tokenizer.*|special_tokens_map|added_tokens|vocab|preprocessor_config|chat_template)\.json$|\.jinja$|^merges\.txt$|^vocab\.txt$|\.model$/;
+
+/** Names of the files of a checkpoint that go along with the weights: those of the tokenizer, and settings of generation. */
+export async function companionsOf(checkpoint: Checkpoint): Promise<string[]> {
+  return (await checkpoint.listFiles()).filter((file) => COMPANIONS.test(file));
+}
 
 /** A compressed checkpoint while it is written, module by module; it appears whole at the end, or not at all. */
 export class CompressedOutput {
@@ -49,8 +59,8 @@ export class CompressedOutput {
 
   /** @throws CheckpointError as {@link openOutput} does */
   static async open(options: CompressedOutputOptions): Promise<CompressedOutput> {
-    const { model, checkpoint, quantization, precision } = options;
-    const plan = planOutput(model, checkpoint, quantization, precision);
+    const { model, checkpoint, quantization, precision, original } = options;
+    const plan = planOutput(model, checkpoint, quantization, precision, original);
     const output = await openOutput({ ...options, tensors: plan.tensors });
     try {
       const compressed = new CompressedOutput(options, plan, output);
@@ -63,20 +73,30 @@ export class CompressedOutput {
 
   /** Writes the tensors of compressed modules, and notes in the journal that they are finished. */
   async write(modules: CompressedModules): Promise<void> {
-    const digests: [name: string, digest: string][] = [];
-    for (const [name, tensor] of this.#tensorsOf(modules)) digests.push([name, await this.output.write(name, tensor)]);
+    const digests = await Promise.all(
+      Array.from(this.#tensorsOf(modules), async ([name, tensor]): Promise<[name: string, digest: string]> => {
+        return [name, await this.output.write(name, tensor)];
+      }),
+    );
     await timeStep(this.options.profiler, "journal", () => this.finished.add(modules, digests));
   }
 
-  /** Carries over all that was not changed, writes the configuration, and moves the folder into place. */
-  async finish(recipe: string): Promise<void> {
+  /**
+   * Carries over all that was not changed, writes the configuration, and moves the folder into place.
+   *
+   * @param verify - looks at the folder before it is moved; where it throws, it is not
+   */
+  async finish(recipe: string, verify?: (folder: string) => Promise<void>): Promise<void> {
     if (!(await this.output.isMoved())) {
       await this.#writeUnchanged();
       const config = parseFloats(await readFile(this.options.checkpoint.pathOf("config.json"), "utf8"));
-      await this.output.writeText("config.json", `${stringifyFloats(sortKeys(this.#changed(config as object)))}\n`);
+      await this.output.writeText(
+        "config.json",
+        `${stringifyFloats(sortKeys(this.#changed(config as Record<string, unknown>)))}\n`,
+      );
       await this.output.writeText("recipe.yaml", recipe);
     }
-    await this.output.finish();
+    await this.output.finish(verify);
   }
 
   /** Ends early, after a failure. @returns what to throw: see {@link OutputFolder.abandon} */
@@ -118,8 +138,7 @@ export class CompressedOutput {
       else await this.output.write(name, this.#toSaved(name, parameter, await parameter.load()));
     }
     for (const name of this.plan.surplus) await this.output.copyTensor(name, checkpoint);
-    for (const file of await checkpoint.listFiles())
-      if (COMPANIONS.test(file)) await this.output.copyFile(checkpoint.pathOf(file));
+    for (const file of await companionsOf(checkpoint)) await this.output.copyFile(checkpoint.pathOf(file));
   }
 
   /** A parameter as a reader of the output decodes it, if it is written. */
@@ -152,14 +171,14 @@ export class CompressedOutput {
   }
 
   /** A config.json with what the compression changed. */
-  #changed(config: object): Record<string, unknown> {
-    const { model, quantization, precision = "auto" } = this.options;
+  #changed(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    const { model, quantization, precision = "auto", changeConfig = (same) => same } = this.options;
     const dtype = precision === "auto" ? {} : { dtype: TORCH_DTYPES[precision], torch_dtype: undefined };
     const tie = this.plan.unties ? { tie_word_embeddings: false } : {};
     const quantizes = quantization.schemes.size > 0 || quantization.kvCacheScheme !== null;
     const quantization_config =
       quantizes || transformGroups(model).length > 0 ? describeQuantization(model, quantization) : undefined;
-    return { ...config, ...dtype, ...tie, quantization_config };
+    return { ...changeConfig(config), ...dtype, ...tie, quantization_config };
   }
 }
 

@@ -1,8 +1,9 @@
 import type { TensorSpec } from "../checkpoint/layout.ts";
+import { packBits } from "../kernels/pack-bits.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { dequantizeWeight } from "../schemes/quantize.ts";
 import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
-import { packFloat4, unpackFloat4 } from "../tensor/float4.ts";
+import { unpackFloat4 } from "../tensor/float4.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Format } from "./format.ts";
 import { expectTensor } from "./stored-tensor.ts";
@@ -14,7 +15,16 @@ export function packedSpec(name: string, [rows, columns]: readonly number[]): Te
 
 /** Codes as they are stored, by full name. */
 export function packCodes(name: string, { shape: [rows, columns], data }: Tensor): Map<string, Tensor> {
-  return new Map([[`${name}.weight_packed`, new Tensor("U8", [rows, columns / 2], packFloat4(data as Uint8Array))]]);
+  return new Map([
+    [`${name}.weight_packed`, new Tensor("U8", [rows, columns / 2], packFloat4(data as Uint8Array, [rows, columns]))],
+  ]);
+}
+
+/** Codes two a byte, the first in the low half. There is an even number of them in each row. */
+function packFloat4(codes: Uint8Array, [rows, columns]: readonly number[]): Uint8Array<ArrayBuffer> {
+  const packed = new Uint8Array((rows * columns) / 2);
+  packBits(codes, [rows, columns], 4, 0, packed);
+  return packed;
 }
 
 /** The codes that {@link packCodes} stored. */

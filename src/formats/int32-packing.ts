@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { packBits } from "../kernels/pack-bits.ts";
 import type { DataOf } from "../tensor/dtype.ts";
 
 /**
@@ -27,41 +28,9 @@ export function detectPacking(count: number, bits: number, words: number, where:
  * at bit `column · bits` of its row. No word is shared by two rows; bits left over in a row's last word are 0.
  */
 export function packRows(codes: Int8Array, [rows, columns]: readonly number[], bits: number): DataOf<"I32"> {
-  if ((columns * bits) % 32 === 0 && codes.byteOffset % 4 === 0) {
-    const bytes = new Int32Array(codes.buffer, codes.byteOffset, (rows * columns) >>> 2);
-    if (bits === 4) return packNibbles(bytes);
-    if (bits === 8) return bytes.map((word) => word ^ 0x80808080);
-  }
-  const words = wordCount(columns, bits);
-  const packed = new Int32Array(rows * words);
-  const offset = 2 ** (bits - 1);
-  for (let row = 0; row < rows; row++) {
-    let [word, shift] = [row * words, 0];
-    for (let i = row * columns; i < (row + 1) * columns; i++) {
-      const code = codes[i] + offset;
-      packed[word] |= code << shift;
-      shift += bits;
-      if (shift < 32) continue;
-      shift -= 32;
-      word++;
-      if (shift > 0) packed[word] = code >>> (bits - shift); // what did not fit
-    }
-  }
+  const packed = new Int32Array(rows * wordCount(columns, bits));
+  packBits(codes, [rows, columns], bits, 2 ** (bits - 1), new Uint8Array(packed.buffer));
   return packed;
-}
-
-/** {@link packRows} of 4 bits where no row ends inside a word: eight codes are two words of bytes, which are moved whole. */
-function packNibbles(bytes: Int32Array): DataOf<"I32"> {
-  const packed = new Int32Array(bytes.length / 2);
-  for (let i = 0; i < packed.length; i++) packed[i] = joinNibbles(bytes[2 * i]) | (joinNibbles(bytes[2 * i + 1]) << 16);
-  return packed;
-}
-
-/** The low halves of four bytes side by side in 16 bits; the topmost bit of each is turned, which adds 8 to a signed code. */
-function joinNibbles(bytes: number): number {
-  const low = (bytes ^ 0x08080808) & 0x0f0f0f0f;
-  const pairs = (low | (low >>> 4)) & 0x00ff00ff;
-  return (pairs | (pairs >>> 8)) & 0xffff;
 }
 
 /** The signed codes of a matrix of this shape, back from the words of {@link packRows} or of the older packing. */

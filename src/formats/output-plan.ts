@@ -36,6 +36,7 @@ export interface OutputPlan {
 /**
  * Plans the output of a model whose modules are quantized by `schemes`.
  *
+ * @param original - the model as the checkpoint has it: what the other lacks of it is not carried over
  * @throws CheckpointError if the checkpoint has a tensor of a name that a compressed weight takes
  */
 export function planOutput(
@@ -43,6 +44,7 @@ export function planOutput(
   checkpoint: Checkpoint,
   quantization: ModelQuantization,
   precision: Precision = "auto",
+  original: Module = model,
 ): OutputPlan {
   const quantized = new Map<Linear, { path: string; format: Format }>();
   const dense = new Map<string, Parameter>();
@@ -62,7 +64,8 @@ export function planOutput(
   }
   const known = new Set([...dense.keys(), ...[...quantized.values()].map(({ path }) => `${path}.weight`)]);
   for (const { source } of replaced) if (source) known.add(source.name);
-  for (const name of compressedTensorNames(model, checkpoint)) known.add(name);
+  for (const name of compressedTensorNames(original, checkpoint)) known.add(name);
+  for (const [, { source }] of original.namedParameters()) if (original !== model && source) known.add(source.name);
   const surplus = [...checkpoint.tensors.keys()].filter((name) => !known.has(name));
   const activations = planActivations(model, quantization, precision);
   const paths = new Set([...quantized.values()].map(({ path }) => path));

@@ -4,9 +4,20 @@ import type { Statistic } from "../modifiers/tap.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 const digests = z.array(z.tuple([z.string(), z.string()]));
+/** A number where there is one: JSON has no infinity. */
+const finite = z
+  .number()
+  .nullish()
+  .transform((value) => value ?? undefined);
 const report = z
-  .object({ module: z.string(), error: z.number().nullish(), fallback: z.string().optional(), seconds: z.number() })
-  .transform(({ error, ...rest }): ModuleReport => (error == null ? rest : { ...rest, error })); // JSON has no infinity
+  .object({
+    module: z.string(),
+    error: finite,
+    errorInDecibels: finite,
+    fallback: z.string().optional(),
+    seconds: z.number(),
+  })
+  .transform((report): ModuleReport => report);
 
 /** What the journal holds of one finished part. */
 export const partSchema = z.object({

@@ -45,7 +45,7 @@ export class Arena {
   }
 
   /** Runs `work`, then gives back what it took. */
-  async scoped<T>(work: () => Promise<T>): Promise<T> {
+  async scoped<T>(work: () => T | Promise<T>): Promise<T> {
     const mark = this.#top;
     try {
       return await work();

@@ -35,12 +35,12 @@ async function subtractEarlier({ products }: KernelContext, { start, matrix }: L
 
 /** The diagonal block's factor, then the rows below: L[i, block] = A[i, block] · L[block, block]⁻ᵀ. */
 function factorPanel({ arena, threads }: KernelContext, { matrix }: LowerPanel): Promise<boolean> {
-  return arena.scoped(async () => {
+  return arena.scoped(() => {
     const [rows, width] = matrix.shape;
     const address = arena.put(matrix.data);
     if (!threads.here.factorDiagonal(address, width)) return false;
     const cut = (thread: number) => width + Math.round(((rows - width) * thread) / threads.count);
-    await threads.run("solveRows", (thread) => {
+    threads.run("solveRows", (thread) => {
       const [begin, end] = [cut(thread), cut(thread + 1)];
       return begin < end ? [address, width, begin, end] : null;
     });

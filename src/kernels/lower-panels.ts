@@ -1,4 +1,4 @@
-import type { Buffers } from "../tensor/buffers.ts";
+import { Buffers } from "../tensor/buffers.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /**
@@ -19,9 +19,12 @@ export interface LowerPanel {
 /** Columns of a panel: few, as work inside a panel is no product; more where there are many panels to be multiplied. */
 const [NARROW, WIDE, LARGE] = [128, 512, 4096];
 
-/** Panels for a matrix of `columns` columns, whose values are whatever they are. */
-export function takeLowerPanels(columns: number, buffers: Buffers): LowerPanels {
-  const width = columns < LARGE ? NARROW : WIDE;
+/**
+ * Panels for a matrix of `columns` columns, whose values are whatever they are, in memory of `kept`. Large ones have their own: they
+ * would lie idle while the next subgraph is run.
+ */
+export function takeLowerPanels(columns: number, kept: Buffers): LowerPanels {
+  const [width, buffers] = columns < LARGE ? [NARROW, kept] : [WIDE, new Buffers()];
   const panels = Array.from({ length: Math.ceil(columns / width) }, (_, index) => {
     const start = index * width;
     return { start, matrix: buffers.take("F32", [columns - start, Math.min(width, columns - start)]) };

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { lowerPanelsOf, randomHessian, randomValues } from "../../test/gptq-reference.ts";
 import { createMatrixProducts } from "../runtime/matrix-products.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { KernelPool } from "./pool.ts";
 import type { ColumnProblem } from "./round-columns.ts";
 
@@ -48,4 +49,12 @@ test("closing waits for the call that runs and refuses later ones", async () => 
   await pool.close();
   expect(await running).toHaveLength(1);
   await expect(pool.roundColumns(lowerPanelsOf(hessian), [])).rejects.toThrow("kernels: the threads are stopped");
+});
+
+test("quadraticForm is trace(D M Dᵀ)", async () => {
+  const pool = await createPool({ threads: 1 });
+  const difference = new Tensor("F32", [2, 2], Float32Array.of(1, 2, 3, -1));
+  const moment = new Tensor("F32", [2, 2], Float32Array.of(2, 1, 1, 4));
+  expect(await pool.quadraticForm(difference, moment)).toBe(22 + 16);
+  await pool.close();
 });

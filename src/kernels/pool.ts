@@ -1,13 +1,22 @@
 import { Buffers } from "../tensor/buffers.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { Arena } from "./arena.ts";
 import { factorize, type KernelContext } from "./cholesky.ts";
 import { type LowerPanels, takeLowerPanels } from "./lower-panels.ts";
 import type { MatrixProducts } from "./matrix-products.ts";
 import { type PrunedColumns, type PruningProblem, pruneColumns } from "./prune-columns.ts";
+import { quadraticForm } from "./quadratic-form.ts";
+import {
+  type RefinedColumns,
+  type RefinementOptions,
+  type RefinementProblem,
+  refineColumns,
+} from "./refine-columns.ts";
 import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
+import { joinRows, splitRows } from "./split-rows.ts";
 import { Threads } from "./threads.ts";
 
-/** WebAssembly kernels on a pool of threads. One call at a time; the calling thread never blocks. */
+/** WebAssembly kernels on a pool of threads, of which the calling one is one. One call at a time. */
 export class KernelPool {
   #last: Promise<unknown> = Promise.resolve();
 
@@ -34,8 +43,10 @@ export class KernelPool {
    * @param hessian - damped, columns in the problems' positions; its panels are taken back
    * @returns a result for each problem; undefined if the Hessian is not positive definite
    */
-  roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
-    return this.#solve(hessian, problems, roundColumns);
+  async roundColumns(hessian: LowerPanels, problems: readonly ColumnProblem[]): Promise<RoundedColumns[] | undefined> {
+    const shares = problems.map((problem) => splitRows(problem, hessian.columns));
+    const rounded = await this.#solve(hessian, shares.flat(), roundColumns);
+    return rounded && shares.map(({ length }) => joinRows(rounded.splice(0, length)));
   }
 
   /**
@@ -48,27 +59,33 @@ export class KernelPool {
     return this.#solve(hessian, problems, pruneColumns);
   }
 
+  /** Makes the error of a rounded weight smaller, by coordinate descent: see {@link refineColumns}. */
+  refineColumns(options: RefinementOptions, problem: RefinementProblem): Promise<RefinedColumns> {
+    return this.#enqueue(() => this.context.arena.scoped(() => refineColumns(this.context, options, problem)));
+  }
+
+  /** trace(W M Wᵀ) of a matrix W [rows, columns] and a symmetric M [columns, columns]. */
+  quadraticForm(matrix: Tensor<"F32">, symmetric: Tensor<"F32">): Promise<number> {
+    return this.#enqueue(() => quadraticForm(this.context, matrix, symmetric));
+  }
+
   /** Stops the threads. */
   async close(): Promise<void> {
     await this.#last.catch(() => undefined);
     await this.context.threads.stop();
   }
 
-  /** Solves problems with the factor of a Hessian, one after another; undefined if there is none. */
+  /** Solves problems with the factor of a Hessian; undefined if there is none. */
   #solve<Problem, Result>(
     hessian: LowerPanels,
     problems: readonly Problem[],
-    solve: (context: KernelContext, factor: LowerPanels, problem: Problem) => Promise<Result>,
+    solve: (context: KernelContext, factor: LowerPanels, problems: readonly Problem[]) => Promise<Result[]>,
   ): Promise<Result[] | undefined> {
-    const { arena, buffers } = this.context;
     return this.#enqueue(async () => {
-      const results: Result[] = [];
       const isDefinite = await factorize(this.context, hessian);
-      for (const problem of isDefinite ? problems : []) {
-        results.push(await arena.scoped(() => solve(this.context, hessian, problem)));
-      }
-      for (const { matrix } of hessian.panels) buffers.give(matrix);
-      return isDefinite ? results : undefined;
+      const results = isDefinite ? await solve(this.context, hessian, problems) : undefined;
+      for (const { matrix } of hessian.panels) this.context.buffers.give(matrix);
+      return results;
     });
   }
 

@@ -29,12 +29,25 @@ export interface PrunedColumns {
 /** Positions whose common part of a sum is computed before they are pruned one by one. */
 const CHUNK = 32;
 
+/** Prunes weights with the factor of their Hessian, one after another. */
+export async function pruneColumns(
+  context: KernelContext,
+  factor: LowerPanels,
+  problems: readonly PruningProblem[],
+): Promise<PrunedColumns[]> {
+  const results: PrunedColumns[] = [];
+  for (const problem of problems) {
+    results.push(await context.arena.scoped(() => pruneWeight(context, factor, problem)));
+  }
+  return results;
+}
+
 /**
  * Prunes a weight with the factor of its Hessian, in which columns stand from the last to the first. As the reference does,
  * a block without structure loses what is up to the element at index ⌊count · sparsity⌋ of its sorted saliencies, one more
  * than the share. The result does not depend on the number of threads.
  */
-export async function pruneColumns(
+async function pruneWeight(
   context: KernelContext,
   factor: LowerPanels,
   problem: PruningProblem,
@@ -97,11 +110,11 @@ function pruneBlock(
   const [width, lanes] = correction.shape;
   const { prune, of } = structure ?? { prune: 0, of: 1 };
   const chunk = Math.max(of, CHUNK - (CHUNK % of));
-  return arena.scoped(async () => {
+  return arena.scoped(() => {
     const [factorAt, sums, marksAt] = [factor, correction.data, marks].map((values) => arena.put(values));
     const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * 3 * width));
     const shareOf = sharesOfRows(threads, rows);
-    await threads.run("pruneBlock", (thread) => {
+    threads.run("pruneBlock", (thread) => {
       const share = shareOf(thread);
       const tables = [weight, order, factorAt, sums, marksAt, result, loss, scratch[thread]];
       return share && [...tables, columns, lanes, rows, width, prune, of, chunk, ...share];

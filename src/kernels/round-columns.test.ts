@@ -25,19 +25,24 @@ interface Size {
   readonly columns: number;
   readonly groupSize: number;
   readonly numBits: number;
+  readonly type?: "int" | "float";
 }
 
 /** A weight between -1 and 1 with a scale of its own for each row and group, columns visited in an arbitrary order. */
-function randomProblem({ rows, columns, groupSize, numBits }: Size, seed: number): ColumnProblem {
+function randomProblem({ rows, columns, groupSize, numBits, type = "int" }: Size, seed: number): ColumnProblem {
+  const largest = type === "int" ? 2 ** numBits : numBits === 8 ? 448 : 6;
   const groups = Math.ceil(columns / groupSize);
   const priority = randomValues(columns, seed + 1);
   return {
     weight: randomValues(rows * columns, seed + 2),
-    scale: randomValues(rows * groups, seed + 3).map((value) => (2.5 + value) / 2 ** numBits),
-    zeroPoint: Int8Array.from(randomValues(rows * groups, seed + 4), (value) => Math.trunc(value * 3)),
+    scale: randomValues(rows * groups, seed + 3).map((value) => (2.5 + value) / largest),
+    ...(type === "int" && {
+      zeroPoint: Int8Array.from(randomValues(rows * groups, seed + 4), (value) => Math.trunc(value * 3)),
+    }),
     groupOfColumn: Int32Array.from({ length: columns }, (_, column) => Math.floor(column / groupSize)),
     order: Int32Array.from({ length: columns }, (_, i) => i).sort((a, b) => priority[a] - priority[b]),
     numBits,
+    type,
   };
 }
 
@@ -56,7 +61,9 @@ describe("the kernel computes what the paper's loop does", () => {
     { rows: 19, columns: 67, groupSize: 32, numBits: 4 },
     { rows: 24, columns: 160, groupSize: 160, numBits: 4 },
     { rows: 12, columns: 256, groupSize: 64, numBits: 4 },
-  ])("on $rows × $columns, $numBits bits, groups of $groupSize", async (size) => {
+    { rows: 19, columns: 67, groupSize: 16, numBits: 4, type: "float" },
+    { rows: 19, columns: 67, groupSize: 67, numBits: 8, type: "float" },
+  ])("on $rows × $columns, $numBits bits, groups of $groupSize, $type", async (size) => {
     const [hessian, problem] = [randomHessian(size.columns, 1), randomProblem(size, 2)];
     const [found, expected] = [await round(hessian, problem), roundColumnsDirectly(hessian, problem)];
     expect(found.codes).toEqual(expected.codes);
@@ -80,9 +87,13 @@ describe("the kernel computes what the paper's loop does", () => {
       rows: fc.integer({ min: 1, max: 20 }),
       columns: fc.integer({ min: 1, max: 80 }),
       groupSize: fc.constantFrom(1, 7, 32),
-      numBits: fc.integer({ min: 2, max: 8 }),
+      code: fc.oneof(
+        fc.record({ numBits: fc.integer({ min: 2, max: 8 }), type: fc.constant("int" as const) }),
+        fc.record({ numBits: fc.constantFrom(4, 8), type: fc.constant("float" as const) }),
+      ),
     });
-    const check = fc.asyncProperty(sizes, fc.integer(), async (size, seed) => {
+    const check = fc.asyncProperty(sizes, fc.integer(), async ({ code, ...shape }, seed) => {
+      const size = { ...shape, ...code };
       const [hessian, problem] = [randomHessian(size.columns, seed), randomProblem(size, seed)];
       const [found, expected] = [await round(hessian, problem), roundColumnsDirectly(hessian, problem)];
       expect(found.codes).toEqual(expected.codes);

@@ -1,80 +1,86 @@
-import { once, setMaxListeners } from "node:events";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { ExecutionError } from "../errors.ts";
-import { instantiate, type Kernels } from "./instantiate.ts";
-import type { KernelCall } from "./worker.ts";
+import { instantiate, type Kernels } from "../wasm/instantiate.ts";
+import { Mailbox } from "./mailbox.ts";
 
 const require = createRequire(import.meta.url);
 
-/** Threads that run kernels on one shared memory. */
+/** A thread beside the calling one. */
+interface Helper {
+  readonly worker: Worker;
+  readonly mailbox: Mailbox;
+}
+
+/** Threads that run kernels on one shared memory; the calling one is one of them. */
 export class Threads {
+  /** Why nothing runs any more. */
+  #ended?: ExecutionError;
+  readonly #names: readonly string[];
+
   private constructor(
-    private readonly workers: readonly Worker[],
+    private readonly helpers: readonly Helper[],
     /** The kernels on the calling thread, for work too small to share out. */
     readonly here: Kernels,
-    /** Aborted once a thread has failed or all were stopped: nothing runs after that. */
-    private readonly ended: AbortController,
-  ) {}
+  ) {
+    this.#names = Object.keys(here);
+  }
 
-  /** Starts `count` threads, one for each core by default. They do not keep the process alive. */
+  /** Starts as many threads as make `count` with the calling one: one for each core by default. They do not keep the process alive. */
   static async start(memory: WebAssembly.Memory, count = availableParallelism()): Promise<Threads> {
     const module = await WebAssembly.compile(await readFile(require.resolve("#kernels.wasm")));
-    const ended = new AbortController();
-    setMaxListeners(count, ended.signal); // one for each call in progress
-    const workers = Array.from({ length: count }, () => {
-      const worker = new Worker(require.resolve("#kernel-worker"), { workerData: { module, memory } });
-      worker.on("error", (cause) => ended.abort(failure(cause)));
+    const helpers = Array.from({ length: count - 1 }, async () => {
+      const mailbox = new Mailbox();
+      const workerData = { module, memory, mailbox: mailbox.buffer };
+      const worker = new Worker(require.resolve("#kernel-worker"), { workerData });
+      await once(worker, "message");
       worker.unref();
-      return worker;
+      return { worker, mailbox };
     });
-    return new Threads(workers, instantiate(module, memory), ended);
+    return new Threads(await Promise.all(helpers), instantiate(module, memory));
   }
 
   get count(): number {
-    return this.workers.length;
+    return this.helpers.length + 1;
   }
 
   /**
-   * Runs a kernel once on each thread, with the arguments that `argsOf` gives for it; none where it gives null.
+   * Runs a kernel once on each thread, with the arguments that `argsOf` gives for it, and returns when all are done; a thread
+   * for which it gives null does nothing.
    *
    * @throws ExecutionError if a thread fails or has failed, or if the threads are stopped
    */
-  async run(kernel: string, argsOf: (thread: number) => readonly number[] | null): Promise<void> {
-    const { signal } = this.ended;
-    signal.throwIfAborted();
-    await Promise.all(
-      this.workers.map(async (worker, thread) => {
-        const args = argsOf(thread);
-        if (args) await call(worker, { kernel, args }, signal);
-      }),
-    );
+  run(kernel: string, argsOf: (thread: number) => readonly number[] | null): void {
+    if (this.#ended) throw this.#ended;
+    const place = this.#names.indexOf(kernel);
+    const called = this.helpers.filter(({ mailbox }, index) => {
+      const args = argsOf(index + 1);
+      if (args) mailbox.post({ kernel: place, args });
+      return args !== null;
+    });
+    const own = this.#runHere(kernel, argsOf(0));
+    const failures = [own, ...called.map(({ mailbox }) => mailbox.awaitAnswer())];
+    const failure = failures.find((message) => message !== undefined);
+    if (failure === undefined) return;
+    this.#ended = new ExecutionError(`kernels: a thread failed (${failure}), expected it to go on.`);
+    throw this.#ended;
   }
 
   async stop(): Promise<void> {
-    this.ended.abort(
-      new ExecutionError("kernels: the threads are stopped, expected running ones. Close the pool last."),
-    );
-    await Promise.all(this.workers.map((worker) => worker.terminate()));
+    this.#ended ??= new ExecutionError("kernels: the threads are stopped, expected running ones. Close the pool last.");
+    await Promise.all(this.helpers.map(({ worker }) => worker.terminate()));
   }
-}
 
-/** The worker is referenced while it works, so that the process waits for it. */
-async function call(worker: Worker, message: KernelCall, ended: AbortSignal): Promise<void> {
-  worker.ref();
-  try {
-    const reply = once(worker, "message", { signal: ended });
-    worker.postMessage(message);
-    await reply;
-  } catch {
-    throw ended.reason;
-  } finally {
-    worker.unref();
+  /** The calling thread's share. @returns why it failed, if it did */
+  #runHere(kernel: string, args: readonly number[] | null): string | undefined {
+    try {
+      if (args) this.here[kernel](...args);
+      return undefined;
+    } catch (error) {
+      return String(error instanceof Error ? error.message : error);
+    }
   }
-}
-
-function failure(cause: Error): ExecutionError {
-  return new ExecutionError(`kernels: a thread failed (${cause.message}), expected it to go on.`, { cause });
 }

@@ -53,3 +53,15 @@ export function wholeHeads<Width extends string, Heads extends string>(width: Wi
     context.addIssue({ code: "custom", path: [width], message });
   };
 }
+
+/** A config.json with another number of experts in each layer. */
+export function withExperts(
+  config: Readonly<Record<string, unknown>>,
+  experts: number,
+): Readonly<Record<string, unknown>> {
+  const keys = EXPERT_COUNTS.filter((key) => key in config);
+  return { ...config, ...Object.fromEntries(keys.map((key) => [key, experts])) };
+}
+
+/** The spellings of the number of experts. */
+const EXPERT_COUNTS: readonly string[] = ["num_experts", "num_local_experts"];

@@ -1,9 +1,16 @@
 import { CompressionError, RecipeError } from "../errors.ts";
-import type { Linear } from "../nn/linear.ts";
+import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { CompressionStage, CoupledModules, Modifier, ModifierContext } from "./modifier.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type {
+  CompressionStage,
+  CoupledModules,
+  Modifier,
+  ModifierContext,
+  ParameterChanges,
+  Replay,
+} from "./modifier.ts";
 import {
   type DuoScaling,
   factorsAt,
@@ -15,9 +22,10 @@ import {
 import { describeMapping, type Mapping } from "./smoothing/mapping.ts";
 import { MappingTaps } from "./smoothing/mapping-taps.ts";
 import { moveFactors } from "./smoothing/move-factors.ts";
+import { race } from "./smoothing/race.ts";
 import { columnMagnitudes } from "./smoothing/reductions.ts";
 import { coupledModules, type MappingPatterns, resolveMappings } from "./smoothing/resolve-mappings.ts";
-import type { Tap } from "./tap.ts";
+import { secondMoment, type Tap } from "./tap.ts";
 
 /** Options of {@link AWQModifier}. */
 export interface AWQOptions {
@@ -46,10 +54,12 @@ export class AWQModifier implements Modifier {
   readonly name = "AWQModifier";
   readonly requiresCalibrationData = true;
   coupled: readonly CoupledModules[] = [];
+  units: readonly string[] = [];
   #mappings: readonly Mapping[] = [];
   #later: readonly Modifier[] = [];
   #modules: ReadonlyMap<string, Module> = new Map();
   #taps?: MappingTaps;
+  #moments?: MappingTaps;
 
   constructor(readonly options: AWQOptions = {}) {
     const { nGrid = 20 } = options;
@@ -69,15 +79,18 @@ export class AWQModifier implements Modifier {
     this.#mappings = resolveMappings(model, options, context);
     this.#modules = new Map(model.namedModules());
     this.coupled = coupledModules(this.#mappings);
+    this.units = this.#mappings.filter((mapping) => !hasOneLinear(mapping)).map((mapping) => this.#parentOf(mapping));
   }
 
-  /** Mean magnitude of each column of what a mapping's linears read, where one of these gets quantized. */
+  /**
+   * Mean magnitude of each column of what a mapping's linears read, where one of these gets quantized; where there is one alone,
+   * XᵀX too.
+   */
   taps(module: Module): readonly Tap[] {
-    this.#taps ??= new MappingTaps(
-      this.#mappings.filter((mapping) => this.#isQuantized(mapping)),
-      columnMagnitudes,
-    );
-    return this.#taps.of(module);
+    const mappings = this.#mappings.filter((mapping) => this.#isQuantized(mapping));
+    this.#taps ??= new MappingTaps(mappings, columnMagnitudes);
+    this.#moments ??= new MappingTaps(mappings.filter(hasOneLinear), secondMoment);
+    return [...this.#taps.of(module), ...this.#moments.of(module)];
   }
 
   async compress(stage: CompressionStage): Promise<void> {
@@ -96,22 +109,50 @@ export class AWQModifier implements Modifier {
     const { duoScaling = true, nGrid = 20 } = this.options;
     const weights = await this.#weightsToQuantize(stage, mapping);
     const means = duoScaling ? weightMeans([...weights.values()]) : activations;
-    const replay = await stage.replay(this.#parentOf(mapping));
-    let [best, bestError]: [Float64Array | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
-    try {
-      for (const point of gridPoints(duoScaling, nGrid)) {
-        const factors = factorsAt(point, activations, means);
-        const rounded = [...weights].map(([{ weight }, values]) => [weight, quantizeScaled(values, factors)] as const);
-        const error = await replay.error(new Map(rounded));
-        if (error < bestError) [best, bestError] = [factors, error];
-      }
-    } finally {
-      await replay.close();
-    }
-    if (best) return best;
+    const candidates = gridPoints(duoScaling, nGrid).map((point) => factorsAt(point, activations, means));
+    const quantized = (candidate: number): ParameterChanges =>
+      new Map([...weights].map(([{ weight }, values]) => [weight, quantizeScaled(values, candidates[candidate])]));
+    const moment = this.#moments?.seen(stage, mapping);
+    const best = moment
+      ? await this.#raceOnMoment(stage, candidates.length, [...weights.values()][0].values, moment.value, quantized)
+      : await this.#raceOnReplay(
+          await stage.replay(this.#modules.get(this.#parentOf(mapping)) as Module),
+          candidates.length,
+          quantized,
+        );
+    if (best !== undefined) return candidates[best];
     throw new CompressionError(
       `${describeMapping(mapping)}: no finite error for any factors, expected some. Check the weights and the data.`,
     );
+  }
+
+  /** Where a mapping has one linear, its output's error follows from XᵀX of its input. */
+  #raceOnMoment(
+    { kernels }: CompressionStage,
+    candidates: number,
+    weight: Tensor<"F32">,
+    moment: Tensor<"F32">,
+    quantized: (candidate: number) => ParameterChanges,
+  ): Promise<number | undefined> {
+    return race(candidates, 1, (candidate) => () => {
+      const [changed] = quantized(candidate).values();
+      return kernels.quadraticForm(subtract(weight, changed), moment);
+    });
+  }
+
+  async #raceOnReplay(
+    replay: Replay,
+    candidates: number,
+    quantized: (candidate: number) => ParameterChanges,
+  ): Promise<number | undefined> {
+    try {
+      return await race(candidates, replay.batches, (candidate) => {
+        const changes = quantized(candidate);
+        return (batch) => replay.error(changes, batch);
+      });
+    } finally {
+      await replay.close();
+    }
   }
 
   async #weightsToQuantize(stage: CompressionStage, { balanced }: Mapping): Promise<Map<Linear, WeightToQuantize>> {
@@ -125,14 +166,14 @@ export class AWQModifier implements Modifier {
     return weights;
   }
 
-  /** The module that holds all of a mapping's linears, or the linear itself where there is one. */
-  #parentOf({ balanced }: Mapping): Module {
+  /** Path of the module that holds all of a mapping's linears, or of the linear itself where there is one. */
+  #parentOf({ balanced }: Mapping): string {
     const [first, ...others] = balanced.map(({ path }) => path.split("."));
     let length = first.length;
     while (others.some((other) => String(other.slice(0, length)) !== String(first.slice(0, length)))) length--;
     for (; length > 0; length--) {
-      const module = this.#modules.get(first.slice(0, length).join("."));
-      if (module) return module;
+      const path = first.slice(0, length).join(".");
+      if (this.#modules.has(path)) return path;
     }
     throw new CompressionError(`${balanced[0].path}: no module holds it and the others of its mapping, expected one.`);
   }
@@ -156,6 +197,18 @@ export class AWQModifier implements Modifier {
     }
     return undefined;
   }
+}
+
+function hasOneLinear({ balanced }: Mapping): boolean {
+  return balanced.length === 1 && balanced[0].module instanceof Linear;
+}
+
+function subtract(a: Tensor<"F32">, b: Tensor<"F32">): Tensor<"F32"> {
+  return new Tensor(
+    "F32",
+    a.shape,
+    a.data.map((value, index) => value - b.data[index]),
+  );
 }
 
 /** Mean |x| of each column from sums and their count; undefined where nothing was seen. */

@@ -1,20 +1,24 @@
 import { RecipeError } from "../errors.ts";
 import type { ColumnProblem } from "../kernels/round-columns.ts";
 import type { Module } from "../nn/module.ts";
+import { imatrixMse } from "../observers/mse.ts";
 import { type ObserverRegistry, observers } from "../observers/registry.ts";
-import type { QuantizationArgs, Strategy } from "../schemes/arguments.ts";
+import type { QuantizationArgs } from "../schemes/arguments.ts";
+import { codeTypeOf } from "../schemes/code-type.ts";
 import type { QParams } from "../schemes/qparams.ts";
-import { type QuantizedWeight, quantizeWeight } from "../schemes/quantize.ts";
+import { type QuantizedWeight, quantizeWeight, scalesOf } from "../schemes/quantize.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
+import { type Tiling, tilingOf } from "../schemes/tiling.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { ActivationCalibration } from "./activations.ts";
-import { type PreparedHessian, prepareHessian, warnOfFailures, withoutColumns } from "./hessian.ts";
+import { type PreparedHessian, prepareHessian, relativeError, warnOfFailures, withoutColumns } from "./hessian.ts";
 import type { CompressionStage, FinalizeContext, Modifier, ModifierContext } from "./modifier.ts";
 import { targetsIn } from "./quantization.ts";
 import { assignSchemes, type QuantizationOptions, resolveSchemes } from "./quantization-options.ts";
+import { type Refined, refineRounding } from "./refinement.ts";
 import { bySharedInput } from "./shared-input.ts";
 import { type Statistic, secondMoment, type Tap } from "./tap.ts";
 import { WeightScales, type WeightTarget } from "./weight-scales.ts";
@@ -34,7 +38,19 @@ export interface GPTQOptions extends QuantizationOptions {
   readonly sequentialTargets?: readonly string[];
   /** Order of the columns: by falling importance ("static", the default, or its synonym "weight"), or their own (null). */
   readonly actorder?: Actorder;
+  /** How often codes and scales are gone through again after the loop: see {@link refineRounding}. 0. */
+  readonly refinementSweeps?: number;
+  /** "best": the options that measured best, each of which may be overruled; see {@link GPTQ_PRESETS}. */
+  readonly preset?: keyof typeof GPTQ_PRESETS;
 }
+
+/**
+ * Options under one name. "best": ranges that the Hessian's diagonal weighs (`imatrix_mse`), the weight refined after the loop,
+ * and each group of linears calibrated on what the compressed ones before it give (`onePass`).
+ */
+export const GPTQ_PRESETS = {
+  best: { weightObserver: imatrixMse.name, refinementSweeps: 4, onePass: true },
+} as const;
 
 /**
  * GPTQ (arXiv:2210.17323): rounds a weight column by column, moving each error to the columns still to come.
@@ -47,20 +63,27 @@ export class GPTQModifier implements Modifier {
   readonly name = "GPTQModifier";
   readonly requiresCalibrationData = true;
   readonly sequentialTargets?: readonly string[];
+  readonly onePass: boolean;
   quantization: ModelQuantization = { schemes: new Map(), kvCacheScheme: null };
   readonly #taps = new Map<Module, Tap>();
   #activations?: ActivationCalibration;
   #scales?: WeightScales;
+  readonly #refinementSweeps: number;
 
   /** @param registry - observers that the options may name */
   constructor(
     readonly options: GPTQOptions,
     private readonly registry: ObserverRegistry = observers,
   ) {
-    const { blockSize = 128, dampeningFrac = 0.01 } = options;
+    const preset = options.preset && GPTQ_PRESETS[options.preset];
+    const { blockSize = 128, dampeningFrac = 0.01, refinementSweeps = preset?.refinementSweeps ?? 0 } = options;
+    this.onePass = preset?.onePass ?? false;
+    this.#refinementSweeps = refinementSweeps;
     this.sequentialTargets = options.sequentialTargets;
     if (!(Number.isInteger(blockSize) && blockSize > 0)) throw invalid("block_size", blockSize, "a positive integer");
     if (!(dampeningFrac >= 0)) throw invalid("dampening_frac", dampeningFrac, "a number of at least 0");
+    if (!(Number.isInteger(refinementSweeps) && refinementSweeps >= 0))
+      throw invalid("refinement_sweeps", refinementSweeps, "an integer of at least 0");
     this.#resolve();
   }
 
@@ -112,29 +135,61 @@ export class GPTQModifier implements Modifier {
           "Use more samples, or calibrate all experts with all tokens.",
       );
     }
-    const rounded = unseen ? undefined : await stage.kernels.roundColumns(hessian.values, problems);
+    const rounded = unseen ? undefined : await this.#round(stage, seen, hessian, problems, targets, qparams);
     for (const [index, { path, module, args }] of targets.entries()) {
       const quantized: QuantizedWeight = rounded
-        ? { ...qparams[index], codes: new Tensor("I8", module.weight.shape, rounded[index].codes), args }
+        ? {
+            ...rounded[index].qparams,
+            codes: new Tensor(codeTypeOf(args).dtype, module.weight.shape, rounded[index].codes),
+            args,
+          }
         : quantizeWeight(
             withoutColumns(toFloat32(weights[index]), unseen ? [] : hessian.dead),
             qparams[index],
             args,
             path,
           );
+      const before = await stage.parameter(module.weight);
       stage.setQuantized(module, quantized);
       const seconds = (performance.now() - start) / 1000 / targets.length;
-      const outcome = rounded ? { error: rounded[index].loss } : { fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST };
-      stage.report({ module: path, seconds, ...outcome });
+      if (rounded) {
+        const { loss: error } = rounded[index];
+        const change = { before, after: await stage.parameter(module.weight), loss: error };
+        const errorInDecibels = await relativeError(stage, change, seen, hessian);
+        stage.report({ module: path, seconds, error, errorInDecibels });
+      } else stage.report({ module: path, seconds, fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST });
     }
+  }
+
+  /** The column loop, and the refinement of what it gives. */
+  async #round(
+    { kernels }: CompressionStage,
+    seen: Statistic,
+    hessian: PreparedHessian,
+    problems: readonly ColumnProblem[],
+    targets: readonly WeightTarget[],
+    qparams: readonly QParams[],
+  ): Promise<Refined[] | undefined> {
+    const rounded = await kernels.roundColumns(hessian.values, problems);
+    const found = rounded?.map((result, index) => ({ ...result, qparams: qparams[index] }));
+    const sweeps = this.#refinementSweeps;
+    if (!found || sweeps === 0) return found;
+    return Promise.all(
+      found.map((result, index) => {
+        const rounding = { ...result, problem: problems[index], args: targets[index].args };
+        return refineRounding(kernels, seen, hessian, rounding, sweeps);
+      }),
+    );
   }
 
   /** The schemes with their activation order settled. */
   #resolve(): QuantizationScheme[] {
-    return resolveSchemes(this.name, this.options).map((scheme) => {
+    const { preset } = this.options;
+    const weightObserver = this.options.weightObserver ?? (preset && GPTQ_PRESETS[preset].weightObserver);
+    return resolveSchemes(this.name, { ...this.options, weightObserver }).map((scheme) => {
       const { weights } = scheme;
-      if (weights && !(weights.type === "int" && COLUMN_STRATEGIES.includes(weights.strategy)))
-        throw unsupported(weights);
+      if (weights?.type === "float" && this.#refinementSweeps > 0)
+        throw invalid("refinement_sweeps", this.#refinementSweeps, "0 for weights that become floats");
       return {
         ...scheme,
         weights: weights && { ...weights, actorder: resolveActorder(this.options.actorder, weights.actorder) },
@@ -146,16 +201,6 @@ export class GPTQModifier implements Modifier {
 /** The diagonal of a square matrix. */
 function diagonal({ data, shape: [columns] }: Tensor<"F32">): Float32Array {
   return Float32Array.from({ length: columns }, (_, i) => data[i * columns + i]);
-}
-
-/** Strategies whose scales do not depend on a column's neighbours in other rows. */
-const COLUMN_STRATEGIES: readonly Strategy[] = ["tensor", "channel", "group"];
-
-function unsupported({ type, strategy }: QuantizationArgs): RecipeError {
-  return new RecipeError(
-    `GPTQModifier: weights of type ${type} with strategy ${strategy}, expected type int with strategy ` +
-      `${COLUMN_STRATEGIES.join(", ")}. Use QuantizationModifier.`,
-  );
 }
 
 /** The modifier's order, or the scheme's, else static. @throws RecipeError if both are given and differ */
@@ -172,30 +217,33 @@ function resolveActorder(ofModifier: Actorder | undefined, ofScheme: Actorder): 
 /** What the column loop works on: the weight without dead columns, its scales, the order of the columns. */
 function columnProblem(
   weight: Tensor<FloatDType>,
-  { scale, zeroPoint }: QParams,
+  qparams: QParams,
   args: QuantizationArgs,
   { order, dead }: PreparedHessian,
 ): ColumnProblem {
+  const [rows, columns] = weight.shape;
+  const tiling = tilingOf(args, weight.shape);
   return {
     weight: withoutColumns(toFloat32(weight), dead).data,
-    scale: perRow(toFloat32(scale).data, weight.shape[0]),
-    zeroPoint: zeroPoint && perRow(zeroPoint.data, weight.shape[0]),
-    groupOfColumn: groupOfColumn(args, weight.shape[1]),
+    scale: perRow(scalesOf(qparams), tiling, rows),
+    zeroPoint: qparams.zeroPoint && perRow(qparams.zeroPoint.data, tiling, rows),
+    groupOfColumn: Int32Array.from({ length: columns }, (_, column) => Math.floor(column / tiling.columns)),
     order,
     numBits: args.numBits,
+    type: args.type,
   };
 }
 
-/** Index of the scale that each column uses. */
-function groupOfColumn({ strategy, groupSize }: QuantizationArgs, columns: number): Int32Array {
-  const size = strategy === "group" ? (groupSize as number) : columns;
-  return Int32Array.from({ length: columns }, (_, column) => Math.floor(column / size));
-}
-
-/** One value for each row: a scale for the whole tensor stands in every row. */
-function perRow<T extends Float32Array | Int8Array>(values: T, rows: number): T {
-  if (values.length > 1 || rows === 1) return values;
-  return new (values.constructor as new (length: number) => T)(rows).fill(values[0]) as T;
+/** The values of each row's own tiles: those of tiles of several rows stand in every one of these. */
+function perRow<T extends Float32Array | Int8Array>(values: T, { rows: height, scaleShape }: Tiling, rows: number): T {
+  if (height === 1) return values;
+  const width = scaleShape.length === 1 ? 1 : scaleShape[1];
+  const result = new (values.constructor as new (length: number) => T)(rows * width);
+  for (let row = 0; row < rows; row++) {
+    const from = Math.floor(row / height) * width;
+    result.set(values.subarray(from, from + width), row * width);
+  }
+  return result;
 }
 
 function invalid(field: string, found: unknown, expected: string): RecipeError {

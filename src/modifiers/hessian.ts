@@ -1,8 +1,9 @@
 import { CompressionError } from "../errors.ts";
 import type { LowerPanels } from "../kernels/lower-panels.ts";
+import { decibels } from "../tensor/comparison.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { expectFiniteInput } from "./finite.ts";
-import type { FinalizeContext } from "./modifier.ts";
+import type { CompressionStage, FinalizeContext } from "./modifier.ts";
 import type { Statistic } from "./tap.ts";
 
 /** A Hessian made ready for GPTQ: scaled, columns in the positions that are visited last to first, dead ones neutral, damped. */
@@ -12,6 +13,10 @@ export interface PreparedHessian {
   readonly order: Int32Array;
   /** Columns whose input was always zero: their weights do not matter and become zero. */
   readonly dead: readonly number[];
+  /** The damped diagonal, column by column. */
+  readonly diagonal: Float64Array;
+  /** What was added to the diagonal. */
+  readonly damping: number;
 }
 
 /** How a Hessian is made ready. */
@@ -48,7 +53,7 @@ export function prepareHessian(
   }
   for (let i = 0; i < columns; i++) diagonal[i] += damping;
   permute(value, order, 2 / sequences, diagonal, panels);
-  return { values: panels, order, dead };
+  return { values: panels, order, dead, diagonal, damping };
 }
 
 /** Sets the result to the lower triangle of scale · H[order, order], its diagonal replaced by diagonal[order]. */
@@ -57,20 +62,31 @@ function permute(
   order: Int32Array,
   scale: number,
   diagonal: Float64Array,
-  result: LowerPanels,
+  { panels }: LowerPanels,
 ): void {
-  for (const { start, matrix } of result.panels) {
-    const [rows, width] = matrix.shape;
-    const target = matrix.data;
-    const columnOf = order.subarray(start, start + width);
-    for (let row = 0; row < rows; row++) {
-      const source = order[start + row] * columns;
-      const place = row * width;
-      const count = Math.min(width, row);
-      for (let column = 0; column < count; column++) target[place + column] = scale * data[source + columnOf[column]];
-      if (row < width) target[place + row] = diagonal[order[start + row]];
+  // A row at a time for all panels: each row of H is fetched from memory once.
+  for (let row = 0; row < columns; row++) {
+    const source = data.subarray(order[row] * columns, (order[row] + 1) * columns);
+    for (const { start, matrix } of panels) {
+      if (start > row) break;
+      const width = matrix.shape[1];
+      const target = matrix.data.subarray((row - start) * width, (row - start + 1) * width);
+      scaleAt(source, order, start, scale, target, Math.min(width, row - start));
+      if (row - start < width) target[row - start] = diagonal[order[row]];
     }
   }
+}
+
+/** target[i] = scale · source[order[start + i]] for the first `count`. */
+function scaleAt(
+  source: Float32Array,
+  order: Int32Array,
+  start: number,
+  scale: number,
+  target: Float32Array,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) target[i] = scale * source[order[start + i]];
 }
 
 /** A weight with zeros in `columns`; the weight itself where there are none. */
@@ -80,6 +96,29 @@ export function withoutColumns(weight: Tensor<"F32">, columns: readonly number[]
   const data = weight.data.slice();
   for (let row = 0; row < rows; row++) for (const column of columns) data[row * width + column] = 0;
   return new Tensor("F32", weight.shape, data);
+}
+
+/** A weight W before and after it was changed, and ½ trace(D H Dᵀ) of the difference D with the damped Hessian H. */
+interface ChangedWeight {
+  readonly before: Tensor<"F32">;
+  readonly after: Tensor<"F32">;
+  readonly loss: number;
+}
+
+/**
+ * What a changed weight does to a module's output, in decibels of the output's own energy:
+ * 10 log₁₀(trace(D XᵀX Dᵀ) / trace(W XᵀX Wᵀ)). The damping in `loss`, ½ λ ‖D‖², is no error and is left out.
+ */
+export async function relativeError(
+  { kernels }: CompressionStage,
+  { before, after, loss }: ChangedWeight,
+  { value, sequences }: Statistic,
+  { damping }: PreparedHessian,
+): Promise<number> {
+  let distance = 0;
+  for (let i = 0; i < before.data.length; i++) distance += (before.data[i] - after.data[i]) ** 2;
+  const error = Math.max(0, loss - (damping * distance) / 2);
+  return decibels(error / ((await kernels.quadraticForm(before, value)) / sequences));
 }
 
 /** Says once, at the end, which of `total` modules got `fallback` because their Hessian could not be factorised. */

@@ -1,5 +1,6 @@
 import { RecipeError } from "../errors.ts";
 import type { Module } from "../nn/module.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { Modifier, ModifierContext } from "./modifier.ts";
 
 /**
@@ -20,4 +21,13 @@ export function initializeModifiers(
       throw new RecipeError(`${modifier.where}: ${cause.message}`, { cause });
     }
   }
+}
+
+/** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */
+export function mergeQuantization(modifiers: readonly Modifier[]): ModelQuantization {
+  const all = modifiers.flatMap(({ quantization }) => quantization ?? []);
+  return {
+    schemes: new Map(all.flatMap(({ schemes }) => [...schemes])),
+    kvCacheScheme: all.findLast(({ kvCacheScheme }) => kvCacheScheme)?.kvCacheScheme ?? null,
+  };
 }

@@ -13,6 +13,8 @@ export interface ModuleReport {
   readonly module: string;
   /** Squared error of the module's output over the calibration data, per sequence, where the method knows it. */
   readonly error?: number;
+  /** That error without the damping that the method adds, relative to the energy of the output itself: 10 log₁₀ of the ratio, in dB. */
+  readonly errorInDecibels?: number;
   /** What was done instead, where the method could not do what was asked for. */
   readonly fallback?: string;
   readonly seconds: number;
@@ -28,10 +30,15 @@ export interface EquivalentChange {
 /** Values that stand for those of some parameters. */
 export type ParameterChanges = ReadonlyMap<Parameter, Tensor<"F32">>;
 
+/** A linear, or any other module with a weight. */
+export type HasWeight = Module & { readonly weight: Parameter };
+
 /** A module with what it is given in every calibration batch, to be run again. */
 export interface Replay {
-  /** Mean squared difference of the module's output with `changes` from what it was when it was recorded; NaN of nothing. */
-  error(changes: ParameterChanges): Promise<number>;
+  /** Number of batches. */
+  readonly batches: number;
+  /** Σ squared difference, in one batch, of the module's output with `changes` from what it was when it was recorded. */
+  error(changes: ParameterChanges, batch: number): Promise<number>;
   /** Forgets what is kept. */
   close(): Promise<void>;
 }
@@ -43,10 +50,10 @@ export interface CompressionStage {
   readonly kernels: KernelPool;
   /** What a tap of this modifier has seen, good until the stage ends; undefined if its module was never run. */
   statistic(tap: Tap): Statistic | undefined;
-  /** The weight in the dtype that the output is saved in, as the modifiers before left it, good until the stage ends. */
+  /** The weight in the dtype that the output is saved in, as the modifiers before left it, good until another takes its place. */
   weight(module: Linear): Promise<Tensor<FloatDType>>;
   /** Replaces a weight: later subgraphs see its effect, and it is saved. */
-  setWeight(module: Linear, weight: Tensor<"F32">): void;
+  setWeight(module: HasWeight, weight: Tensor<"F32">): void;
   /** Any parameter of the modules, as the modifiers before left it. */
   parameter(parameter: Parameter): Promise<Tensor<"F32">>;
   /**
@@ -85,10 +92,14 @@ export interface Modifier {
   readonly requiresCalibrationData: boolean;
   /** Patterns of the modules that a partition must not cut, where the modifier wants its own. */
   readonly sequentialTargets?: readonly string[];
+  /** Whether it works best where subgraphs are cut before every group of linears that share an input. */
+  readonly onePass?: boolean;
   /** What is quantized and how, known after initialize: the output is planned from it. */
   readonly quantization?: ModelQuantization;
   /** Modules that are changed together and must lie in one subgraph, known after initialize. */
   readonly coupled?: readonly CoupledModules[];
+  /** Paths of modules that it runs by themselves, known after initialize: a partition must not cut through them. */
+  readonly units?: readonly string[];
   /** Modules that it changes beside those with a scheme, known after initialize: every one must be run. */
   readonly targets?: Iterable<Linear>;
   /**
@@ -96,6 +107,14 @@ export interface Modifier {
    * changes nothing. It costs one more run of the model.
    */
   readonly survey?: Modifier;
+  /**
+   * Makes a model of fewer modules, which the modifiers after it work on and which is written; called after `initialize`. What
+   * its parameters read may depend on what `compress` finds: before any is read, the modifier goes through the whole of its
+   * own model, alone. It comes before all that do not.
+   *
+   * @param create - the model of a changed config.json
+   */
+  shrink?(create: (change: ConfigChange) => Module): void;
   /** Resolves targets and checks everything that can be checked before any data is read. */
   initialize(model: Module, context: ModifierContext): void;
   /**
@@ -113,6 +132,9 @@ export interface Modifier {
    */
   finalize?(context: FinalizeContext): void;
 }
+
+/** A config.json from another. */
+export type ConfigChange = (config: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
 
 /** Modules that a modifier changes together, so that they must lie in one subgraph. */
 export interface CoupledModules {

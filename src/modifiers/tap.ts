@@ -4,7 +4,7 @@ import type { Module } from "../nn/module.ts";
 import type { RangeSearch } from "../observers/observer.ts";
 import { add } from "../ops/arithmetic.ts";
 import { type ActivationRounding, rangeErrors } from "../ops/fake-quantize.ts";
-import { accumulateGram, assembleGram, gramPanels } from "../ops/gram.ts";
+import { accumulateGram, assembleGram, zeroGram } from "../ops/gram.ts";
 import { appendRows, sequenceRange, squareSum } from "../ops/statistics.ts";
 import type { Buffers } from "../tensor/buffers.ts";
 import { concatenateRows } from "../tensor/concatenate.ts";
@@ -22,9 +22,9 @@ export interface Reduction {
   accumulate(value: Node, totals: readonly Node[]): readonly Node[];
   /** Whether a new total may be written over the old one: each old total is read for its own new one alone. */
   readonly inPlace?: boolean;
-  /** What a modifier is given after the last batch, in memory of `buffers` where it is no total. */
-  finish(totals: readonly Tensor<"F32">[], buffers: Buffers): Tensor<"F32">;
-  /** `value` with what another call of the module gave in it; may be `value`, changed in place. */
+  /** What a modifier is given after the last batch; it may take over the memory of the totals. */
+  finish(totals: readonly Tensor<"F32">[]): Tensor<"F32">;
+  /** `value` with what another call of the module, or later batches, gave in it; may be `value`, changed in place. */
   merge(value: Tensor<"F32">, other: Tensor<"F32">): Tensor<"F32">;
 }
 
@@ -32,7 +32,7 @@ export interface Reduction {
 export const secondMoment: Reduction = {
   name: "second_moment",
   inPlace: true,
-  initial: ({ shape }, buffers) => gramPanels(shape.at(-1) as number).map((panel) => buffers.takeZeros("F32", panel)),
+  initial: ({ shape }, buffers) => zeroGram(shape.at(-1) as number, buffers),
   accumulate: (x, totals) => totals.map((total, panel) => accumulateGram(x, total, { panel })),
   finish: assembleGram,
   merge: addInPlace,
@@ -99,4 +99,9 @@ export interface Statistic {
   readonly value: Tensor<"F32">;
   /** Rows of all batches: what the reference divides a Hessian by. */
   readonly sequences: number;
+}
+
+/** A statistic with what another call of the module, or another part of the batches, gave; may change the first in place. */
+export function mergeStatistics(reduce: Reduction, one: Statistic, other: Statistic): Statistic {
+  return { value: reduce.merge(one.value, other.value), sequences: one.sequences + other.sequences };
 }

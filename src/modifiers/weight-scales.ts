@@ -11,7 +11,6 @@ import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { finiteWeight } from "./finite.ts";
 import type { CompressionStage } from "./modifier.ts";
 
 /** Linears of one parent that runtimes multiply as one, and which therefore share a global scale. */
@@ -92,7 +91,7 @@ export class WeightScales {
 /**
  * The range of each scale of a weight, as `observer` finds it.
  *
- * @throws CompressionError naming the module if the weight holds NaN or infinity
+ * @throws CompressionError naming the module and the place if the weight holds NaN or infinity
  */
 export function observeWeight(
   weight: Tensor<FloatDType>,
@@ -101,7 +100,6 @@ export function observeWeight(
   observer: Observer = memorylessMinmax,
   importance?: Float32Array,
 ): Range {
-  finiteWeight(weight, path);
   return observer.observe(weight, args, path, importance);
 }
 

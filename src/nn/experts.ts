@@ -1,6 +1,8 @@
 import type { Node } from "../fx/node.ts";
+import { add } from "../ops/arithmetic.ts";
 import { linear } from "../ops/linear.ts";
-import { addRouted, gatherRouted, routedTo, routeTokens, zerosLike } from "../ops/routing.ts";
+import { addRouted, gatherRouted, routedTo, routeTokens, shareOfRouted, zerosLike } from "../ops/routing.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { Module } from "./module.ts";
 import { Parameter } from "./parameter.ts";
 
@@ -21,10 +23,35 @@ export interface RoutingConfig {
 /** Chooses the experts of each token. It is no Linear: recipes that target those leave it as it is. */
 export class Router extends Module<RoutingConfig> {
   readonly weight = new Parameter([this.config.experts, this.config.hidden_size]);
+  /** Leaves experts out, where there is one. */
+  mask?: RouterMask;
 
   /** A pair of weights F32[batch, seq, topK] and indices of experts I64[batch, seq, topK]. */
   forward(x: Node): Node {
-    return routeTokens(linear(x, this.weight), this.config);
+    const logits = linear(x, this.weight);
+    return routeTokens(this.mask ? this.mask.call(logits) : logits, this.config);
+  }
+}
+
+/** Adds a number to each expert's logit: at first 0. With a large negative one, the expert is as good as not there. */
+export class RouterMask extends Module<{ readonly experts: number }> {
+  readonly weight = new Parameter([this.config.experts]);
+
+  constructor(experts: number) {
+    super({ experts });
+    const read = async () => Tensor.zeros("F32", [experts]);
+    this.weight.source = { name: "mask", dtype: "F32", shape: [experts], read, isDerived: true };
+  }
+
+  forward(logits: Node): Node {
+    return add(logits, this.weight);
+  }
+}
+
+/** Where it can be observed how much an expert adds: ‖what it makes of a token‖₂ times the token's weight for it, [n, 1]. */
+export class ExpertShare extends Module<void> {
+  forward(made: Node, weights: Node, routed: Node): Node {
+    return shareOfRouted(made, weights, routed);
   }
 }
 
@@ -38,13 +65,17 @@ export abstract class SparseMoeBlock<Config = unknown> extends Module<Config> {
   abstract readonly gate: Router;
   abstract readonly experts: readonly FeedForward[];
   calibrateAllExperts = false;
+  /** One for each expert, where what they add is to be observed. */
+  shares: readonly ExpertShare[] = [];
 
   forward(x: Node): Node {
     const [weights, chosen] = this.gate.call(x);
     let sum = zerosLike(x); // [batch, seq, hidden]
     for (const [expert, module] of this.experts.entries()) {
       const routed = routedTo(chosen, { expert });
-      sum = addRouted(sum, this.#run(module, x, routed), weights, routed);
+      const made = this.#run(module, x, routed);
+      this.shares[expert]?.call(made, weights, routed);
+      sum = addRouted(sum, made, weights, routed);
     }
     return sum;
   }

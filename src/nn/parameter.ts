@@ -14,6 +14,8 @@ export interface ParameterSource {
   readonly shape: readonly number[];
   /** @param buffers - may give the memory */
   read(buffers?: Buffers): Promise<Tensor>;
+  /** Reads and converts to F32 in the memory of the result alone, where that is possible. */
+  readFloat32?(buffers?: Buffers): Promise<Tensor<"F32">>;
   /** Whether what is read is not what the checkpoint holds under the name. */
   readonly isDerived?: boolean;
   /** Reads rows of a matrix, where that is possible without reading all: [rows, columns]. */
@@ -37,6 +39,7 @@ export class Parameter implements TraceableParameter {
         `parameter of shape [${this.shape.join(", ")}]: no values, expected a model bound to a checkpoint.`,
       );
     }
+    if (this.source.readFloat32) return this.source.readFloat32(buffers);
     const stored = await this.source.read(buffers);
     const values = toFloat32(stored, buffers);
     if (values !== stored) buffers?.give(stored);
@@ -60,6 +63,7 @@ export function rewriteParameter(parameter: Parameter, rewrite: Rewrite): void {
   parameter.source = {
     ...source,
     isDerived: true,
+    readFloat32: undefined,
     readRows: undefined,
     read: async () => rewrite(await before.load()),
   };

@@ -27,7 +27,7 @@ test.each([Number.NaN, Number.POSITIVE_INFINITY])(
   (value) => {
     const weight = new Tensor("F32", [1, 3], Float32Array.of(1, value, 2));
     expect(() => memorylessMinmax.observe(weight, completeArgs({}), "lm_head")).toThrow(
-      `lm_head: the weight holds ${value}, expected finite values. Check the checkpoint.`,
+      "lm_head.weight: not finite at row 0, column 1, expected finite numbers. Repair the checkpoint.",
     );
   },
 );

@@ -1,42 +1,29 @@
-import { CompressionError } from "../errors.ts";
+import { tileExtremes } from "../kernels/tiles.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import type { Range } from "../schemes/qparams.ts";
-import { forEachRun, tilingOf } from "../schemes/tiling.ts";
+import { tilesOf, tilingOf } from "../schemes/tiling.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { findNonFinite } from "../tensor/finite.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { combineAveraging, combineExtremes, combineLast } from "./combine.ts";
+import { finiteWeight } from "./finite-weight.ts";
 import type { Observer } from "./observer.ts";
 
-/** The smallest and the largest element under each scale of a weight; `where` names the module in errors. */
+/**
+ * The smallest and the largest element under each scale of a weight; `where` names the module in errors.
+ *
+ * @throws CompressionError naming the place of a NaN or infinity
+ */
 export function minmaxRange(weight: Tensor<FloatDType>, args: QuantizationArgs, where: string): Range {
   const tiling = tilingOf(args, weight.shape, where);
-  const { data } = toFloat32(weight);
   const [min, max] = [
     filled(tiling.scaleShape, Number.POSITIVE_INFINITY),
     filled(tiling.scaleShape, Number.NEGATIVE_INFINITY),
   ];
-  forEachRun(tiling, weight.shape, (start, end, index) => {
-    min.data[index] = smallestOf(data, start, end, min.data[index]);
-    max.data[index] = largestOf(data, start, end, max.data[index]);
-  });
-  expectFinite(min, where);
-  expectFinite(max, where);
+  tileExtremes(toFloat32(weight).data, tilesOf(tiling, weight.shape), min.data, max.data);
+  if (findNonFinite(min.data) >= 0 || findNonFinite(max.data) >= 0) finiteWeight(weight, where);
   return { min, max };
-}
-
-/** Of `value` and elements `start` to `end` (excluded); NaN if one is: Math.min hands it on, a comparison would not. */
-function smallestOf(data: Float32Array, start: number, end: number, value: number): number {
-  let smallest = value;
-  for (let i = start; i < end; i++) smallest = Math.min(smallest, data[i]);
-  return smallest;
-}
-
-function largestOf(data: Float32Array, start: number, end: number, value: number): number {
-  let largest = value;
-  for (let i = start; i < end; i++) largest = Math.max(largest, data[i]);
-  return largest;
 }
 
 /** The range of what is seen last. */
@@ -64,12 +51,4 @@ export const minmax: Observer = {
 
 function filled(shape: readonly number[], value: number): Tensor<"F32"> {
   return new Tensor("F32", shape, new Float32Array(elementCount(shape)).fill(value));
-}
-
-function expectFinite({ data }: Tensor<"F32">, where: string): void {
-  const found = findNonFinite(data);
-  if (found < 0) return;
-  throw new CompressionError(
-    `${where}: the weight holds ${data[found]}, expected finite values. Check the checkpoint.`,
-  );
 }

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
-import { codeTypeOf } from "../schemes/code-type.ts";
 import { parseWith } from "../schemes/parse.ts";
 import { computeQParams, type Range } from "../schemes/qparams.ts";
-import { arithmeticOf, forEachScaledRun, RunRounding } from "../schemes/quantize.ts";
+import { dequantizeWeight, quantizeWeight } from "../schemes/quantize.ts";
+import { forEachRun, tilingOf } from "../schemes/tiling.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
-import { allocate, type FloatDType } from "../tensor/dtype.ts";
+import type { FloatDType } from "../tensor/dtype.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { minmaxRange } from "./minmax.ts";
 import type { RangeSearch } from "./observer.ts";
@@ -93,15 +93,11 @@ function roundingErrors(
   sumPowers: PowerSum,
   importance?: Float32Array,
 ): Float64Array {
-  const qparams = computeQParams(range, args, weight.dtype);
-  const [data, columns] = [toFloat32(weight).data, weight.shape[1]];
-  const runs = new RunRounding(args, arithmeticOf(weight.dtype, qparams));
-  const [codes, rounded] = [allocate(codeTypeOf(args).dtype, columns), new Float32Array(columns)];
+  const [{ data }, columns] = [toFloat32(weight), weight.shape[1]];
+  const rounded = dequantizeWeight(quantizeWeight(weight, computeQParams(range, args, weight.dtype), args, where)).data;
   const errors = new Float64Array(elementCount(range.min.shape));
-  forEachScaledRun(args, weight.shape, qparams, where, (start, end, scale, zeroPoint, index) => {
-    const [run, decoded] = [data.subarray(start, end), rounded.subarray(0, end - start)];
-    runs.encode(run, 0, run.length, scale, zeroPoint, codes);
-    runs.decode(codes, 0, run.length, scale, zeroPoint, decoded);
+  forEachRun(tilingOf(args, weight.shape, where), weight.shape, (start, end, index) => {
+    const [run, decoded] = [data.subarray(start, end), rounded.subarray(start, end)];
     errors[index] += sumPowers(run, decoded, units[index], importance?.subarray(start % columns));
   });
   return errors;

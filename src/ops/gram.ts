@@ -1,6 +1,6 @@
 import type { Operand } from "../fx/traceable.ts";
 import type { Buffers } from "../tensor/buffers.ts";
-import { elementCount, type Tensor } from "../tensor/tensor.ts";
+import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { int64 } from "./constants.ts";
 import { onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
@@ -44,19 +44,36 @@ export function gramPanels(width: number): [end: number, columns: number][] {
   return Array.from({ length: panels }, (_, panel) => [(panel + 1) * columns, columns]);
 }
 
-/** The whole symmetric matrix from its panels: [columns, columns], in memory of `buffers`. */
-export function assembleGram(panels: readonly Tensor<"F32">[], buffers: Buffers): Tensor<"F32"> {
+/**
+ * Totals of zeros for {@link accumulateGram}, one for each panel. They lie one after another at the end of the memory that the
+ * whole matrix is going to take, so that there are never both.
+ */
+export function zeroGram(width: number, buffers: Buffers): Tensor<"F32">[] {
+  const { data } = buffers.takeZeros("F32", [width, width]);
+  const shapes = gramPanels(width);
+  let end = data.length - shapes.reduce((sum, shape) => sum + elementCount(shape), 0);
+  return shapes.map((shape) => {
+    const begin = end;
+    end += elementCount(shape);
+    return new Tensor("F32", shape, data.subarray(begin, end));
+  });
+}
+
+/** The whole symmetric matrix from its panels, as {@link zeroGram} gave them, in the same memory: [columns, columns]. */
+export function assembleGram(panels: readonly Tensor<"F32">[]): Tensor<"F32"> {
   if (panels.length === 1) return panels[0];
   const width = panels[panels.length - 1].shape[0];
-  const matrix = buffers.take("F32", [width, width]);
-  for (const { data, shape } of panels) {
-    const [end, columns] = shape;
-    for (let row = 0; row < end; row++) {
-      matrix.data.set(data.subarray(row * columns, (row + 1) * columns), row * width + end - columns);
+  const data = new Float32Array(panels[0].data.buffer as ArrayBuffer);
+  // No row moves to a higher place, and so none to that of a row that is still to be moved.
+  for (const panel of panels) {
+    const [end, columns] = panel.shape;
+    let from = panel.data.byteOffset / data.BYTES_PER_ELEMENT;
+    for (let row = 0; row < end; row++, from += columns) {
+      data.copyWithin(row * width + end - columns, from, from + columns);
     }
   }
-  mirrorUpper(matrix.data, width);
-  return matrix;
+  mirrorUpper(data, width);
+  return new Tensor("F32", [width, width], data);
 }
 
 /** Side of the squares in which a matrix is transposed, so that they stay in the cache. */

@@ -57,13 +57,27 @@ export const addRouted = defineOp<[sum: Operand, made: Operand, weights: Operand
     return sum;
   },
   lower([sum, made, weights, routed]) {
-    const index = onnx("Transpose", [routed], { perm: [1, 0] }); // [n, 2]
-    const weight = onnx("Unsqueeze", [onnx("GatherND", [rows(weights), index]), int64(-1)]);
+    const weight = weightsOf(weights, routed);
     const tokens = onnx("Unsqueeze", [tokensOf(routed), int64(-1)]);
     const added = onnx("ScatterND", [rows(sum), tokens, onnx("Mul", [made, weight])], { reduction: "add" });
     return onnx("Reshape", [added, onnx("Shape", [sum])]);
   },
   basis: carriesBasis(0, 1),
+});
+
+/** What one expert made of its tokens, [n, width], in size: ‖made‖₂ of each token times its weight for the expert, F32[n, 1]. */
+export const shareOfRouted = defineOp<[made: Operand, weights: Operand, routed: Operand]>({
+  name: "share_of_routed",
+  infer([made, weights]) {
+    if (weights.shape.length !== 3) throw mismatch("share_of_routed", weights, "weights [batch, seq, topK]");
+    return f32(made.shape[0], 1);
+  },
+  lower([made, weights, routed], _, [{ shape }]) {
+    // a product and no reduction: ONNX Runtime reduces no rows to a wrong shape
+    const ones = onnx("Expand", [scalar("F32", 1), int64(shape.at(-1) as number, 1)]);
+    const norm = onnx("Sqrt", [onnx("MatMul", [onnx("Mul", [made, made]), ones])]);
+    return onnx("Mul", [norm, weightsOf(weights, routed)]);
+  },
 });
 
 /** Zeros of the shape and dtype of x. */
@@ -78,6 +92,12 @@ export const zerosLike = defineOp<[x: Operand]>({
 /** [batch, seq, width] as [batch · seq, width]. */
 function rows(x: OnnxInput): OnnxExpression {
   return onnx("Flatten", [x], { axis: 2 });
+}
+
+/** The weights [batch, seq, topK] that the tokens of {@link routedTo} have for its expert: [n, 1]. */
+function weightsOf(weights: OnnxInput, routed: OnnxInput): OnnxExpression {
+  const index = onnx("Transpose", [routed], { perm: [1, 0] }); // [n, 2]
+  return onnx("Unsqueeze", [onnx("GatherND", [rows(weights), index]), int64(-1)]);
 }
 
 /** The token indices of {@link routedTo}: [n]. */

@@ -10,14 +10,23 @@ export type Fingerprint = Readonly<z.output<typeof fingerprintSchema>>;
 /** Longer values are digests or texts, which say nothing in a message. */
 const SHORT = 40;
 
-/** The options that decide what is written, each as an entry of a fingerprint; those that are not given are left out. */
+/** The options that are given and decide what is written. */
+export function decisiveOptions<Options extends object>(
+  options: Options,
+  decides: Readonly<Record<keyof Options, boolean>>,
+): Partial<Options> {
+  const names = (Object.keys(decides) as (keyof Options & string)[]).filter((name) => decides[name]);
+  const given = names.filter((name) => options[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, options[name]])) as Partial<Options>;
+}
+
+/** {@link decisiveOptions}, each as an entry of a fingerprint. */
 export function fingerprintOptions<Options extends object>(
   options: Options,
   decides: Readonly<Record<keyof Options, boolean>>,
 ): Fingerprint {
-  const names = (Object.keys(decides) as (keyof Options & string)[]).filter((name) => decides[name]);
-  const given = names.filter((name) => options[name] !== undefined);
-  return Object.fromEntries(given.map((name) => [`option ${name}`, JSON.stringify(options[name])]));
+  const entries = Object.entries(decisiveOptions(options, decides));
+  return Object.fromEntries(entries.map(([name, value]) => [`option ${name}`, JSON.stringify(value)]));
 }
 
 /**

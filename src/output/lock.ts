@@ -1,9 +1,10 @@
 import { randomInt } from "node:crypto";
-import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
+import { open, readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CheckpointError, hasCode, ignore } from "../errors.ts";
+import { createFolder } from "./write-at.ts";
 
 /** A process as a lock's name spells it: `lock.PID.START.HOST`. */
 interface Owner {
@@ -58,13 +59,15 @@ export function isLock(name: string): boolean {
 /** @returns false if this very process has the lock */
 async function create(folder: string, name: string): Promise<boolean> {
   for (;;) {
-    await mkdir(folder, { recursive: true });
+    await createFolder(folder);
     try {
       await (await open(join(folder, name), "wx")).close();
       return true;
     } catch (error) {
       if (hasCode(error, "EEXIST")) return false;
-      if (!hasCode(error, "ENOENT")) throw error; // the folder was moved away meanwhile, by one that had the lock
+      if (hasCode(error, "ENOENT")) continue; // the folder was moved away meanwhile, by one that had the lock
+      await rmdir(folder).catch(() => undefined); // it may be anybody's, unless it is empty
+      throw error;
     }
   }
 }

@@ -100,7 +100,7 @@ test("an output that was stopped after it was moved is only cleaned up behind, w
   expect(await output.isMoved()).toBe(true);
   await output.finish();
   expect(await siblings(folder)).toEqual(["output"]);
-  expect(await readdir(folder)).toEqual(["model.safetensors"]);
+  expect(await readdir(folder)).toEqual(["checksums.json", "model.safetensors"]);
 });
 
 test("an output that was stopped between moving the old one aside and moving in keeps one of the two whole", async () => {

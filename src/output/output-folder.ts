@@ -1,10 +1,10 @@
-import { readdir, rename, rm, rmdir } from "node:fs/promises";
+import { lstat, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { CheckpointError, CompressionError, hasCode, InterruptedError, ignore } from "../errors.ts";
+import { CheckpointError, CompressionError, InterruptedError, ignore } from "../errors.ts";
 import { expectSameRun, type Fingerprint, fingerprintSchema } from "./fingerprint.ts";
 import { Journal } from "./journal.ts";
 import { FolderLock, isLock } from "./lock.ts";
-import { syncFolder } from "./write-at.ts";
+import { syncFolder, writing } from "./write-at.ts";
 
 /** Where an output will be, and what may be done with what is there already. */
 export interface OutputFolderOptions {
@@ -42,10 +42,16 @@ export class OutputFolder {
    * Creates the partial folder, or takes over what a stopped run has left of it.
    *
    * @throws CheckpointError where another process is at work, where the output or the partial folder exists and nothing says
-   * what to do with it, and for a run to go on with that had another fingerprint or whose journal is damaged
+   * what to do with it, where the system lets nothing be written, and for a run to go on with that had another fingerprint or
+   * whose journal is damaged
    */
   static async open(options: OutputFolderOptions): Promise<OutputFolder> {
+    if (!options.folder) throw new CheckpointError("output: no path, expected one of a folder to come. Name one.");
     const folder = resolve(options.folder);
+    return writing(folder, OutputFolder.#openAt(folder, options));
+  }
+
+  static async #openAt(folder: string, options: OutputFolderOptions): Promise<OutputFolder> {
     const partial = `${folder}.partial`;
     const lock = await FolderLock.acquire(partial);
     try {
@@ -107,11 +113,11 @@ export class OutputFolder {
   async abandon(failure: unknown): Promise<unknown> {
     if (this.#isLeft) return failure;
     if (this.journal.records.length <= 1 || failure instanceof CompressionError) {
-      await this.#remove();
+      await this.#remove().catch(() => undefined); // the failure says more than that it cannot be cleaned up
       return failure;
     }
-    await this.journal.close();
-    await this.lock.release();
+    await this.journal.close().catch(() => undefined);
+    await this.lock.release().catch(() => undefined); // it is a dead process's soon
     this.#isLeft = true;
     const reason = failure instanceof Error ? failure.message : String(failure);
     const advice = `${this.partial}: holds what is finished. Pass --resume to go on.`;
@@ -187,14 +193,10 @@ async function isMoved(partial: string, journal: Journal): Promise<boolean> {
   return journal.records.at(-1) === COMPLETE && !(await readdir(partial)).includes("output");
 }
 
-/** Checks that nothing is where an output is to appear. @throws CheckpointError for a folder that is not empty, and for a file */
+/** Checks that an output can appear at a place: not a link either, to which nothing can be moved. @throws CheckpointError */
 export async function checkVacant(folder: string): Promise<void> {
-  const entries = await readdir(folder).catch((cause) => {
-    if (hasCode(cause, "ENOENT")) return [];
-    if (hasCode(cause, "ENOTDIR")) return [folder]; // a file
-    throw cause;
-  });
-  if (entries.length === 0) return;
+  const found = await lstat(folder).catch(ignore("ENOENT"));
+  if (!found || (found.isDirectory() && (await readdir(folder)).length === 0)) return;
   throw new CheckpointError(
     `${folder}: exists already, expected a new or empty folder. Choose another output, or pass --overwrite.`,
   );

@@ -22,7 +22,7 @@ test.each(saved)("%s, written again from its tensors, has the same bytes", async
   const output = await openOutput({ folder, tensors: specsOf(tensors) });
   for (const [name, tensor] of tensors) await output.write(name, tensor);
   await output.finish();
-  expect(await readdir(folder)).toEqual(["model.safetensors"]);
+  expect(await readdir(folder)).toEqual(["checksums.json", "model.safetensors"]);
   expect(await contents(folder, "model.safetensors")).toEqual(await readFile(FIXTURES + file));
 });
 
@@ -92,6 +92,7 @@ test("shards are filled in any order and have an index", async () => {
   await output.writeText("config.json", "{}");
   await output.finish();
   expect((await readdir(folder)).sort()).toEqual([
+    "checksums.json",
     "config.json",
     "model-00001-of-00002.safetensors",
     "model-00002-of-00002.safetensors",
@@ -173,7 +174,7 @@ test("an output that lacks tensors is not finished, and goes on", async () => {
   );
   await output.write("c", a);
   await output.finish();
-  expect(await readdir(folder)).toEqual(["model.safetensors"]);
+  expect(await readdir(folder)).toEqual(["checksums.json", "model.safetensors"]);
 });
 
 test("a tensor that is still being written keeps the output from its end", async () => {
@@ -220,7 +221,8 @@ test("folders above the output are created, and an empty output folder is used",
   const empty = await newPath();
   await mkdir(empty);
   await (await openOutput({ folder: empty, tensors: [] })).finish();
-  expect([await readdir(folder), await readdir(empty)]).toEqual([["model.safetensors"], ["model.safetensors"]]);
+  const files = ["checksums.json", "model.safetensors"];
+  expect([await readdir(folder), await readdir(empty)]).toEqual([files, files]);
 });
 
 test("an output folder with files in it is refused, and a file in its place", async () => {
@@ -258,7 +260,7 @@ test("overwriting replaces the folder at the end and not before", async () => {
   const output = await openOutput({ folder, tensors: [], overwrite: true });
   expect(await readdir(folder)).toEqual(["old"]);
   await output.finish();
-  expect(await readdir(folder)).toEqual(["model.safetensors"]);
+  expect(await readdir(folder)).toEqual(["checksums.json", "model.safetensors"]);
   expect(await siblings(folder)).toEqual(["output"]);
 });
 
@@ -281,7 +283,7 @@ test("a folder that was filled meanwhile is not replaced unless asked for, and n
     ),
   );
   expect(await readdir(folder)).toEqual(["mine"]);
-  expect(await readdir(`${folder}.partial/output`)).toEqual(["model.safetensors"]);
+  expect(await readdir(`${folder}.partial/output`)).toEqual(["checksums.json", "model.safetensors"]);
 });
 
 test("a checkpoint may be replaced by its own copy", async () => {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -8,8 +9,8 @@ import { INDEX_FILE, printIndex } from "../checkpoint/shard-index.ts";
 import { CheckpointError } from "../errors.ts";
 import { type DType, viewBytes } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { CHECKSUMS_FILE, digestOf, digestSmallFiles, printChecksums } from "./checksums.ts";
 import { OutputFolder, type OutputFolderOptions } from "./output-folder.ts";
-import { digestOf } from "./tensor-file.ts";
 import { syncFolder, writeAt, writing } from "./write-at.ts";
 
 /** What {@link openOutput} is told. */
@@ -53,6 +54,8 @@ interface Slot extends Place {
   readonly spec: TensorSpec;
   readonly file: string;
   state: "planned" | "started" | "written";
+  /** Of its bytes, once it is written. */
+  digest?: string;
 }
 
 /** A checkpoint while it is written: every tensor has its place from the start, so that they come in any order. */
@@ -109,8 +112,7 @@ export class Output {
   async write(name: string, tensor: Tensor): Promise<string> {
     const slot = this.#start(name, tensor);
     await writing(this.#pathOf(slot.file), writeAt(this.#handle(slot), slot.position, tensor.bytes));
-    slot.state = "written";
-    return digestOf(tensor.bytes);
+    return markWritten(slot, digestOf(tensor.bytes));
   }
 
   /**
@@ -123,15 +125,17 @@ export class Output {
     const { dtype, shape, begin, end } = checkpoint.info(name);
     const slot = this.#start(name, { dtype: conversion?.dtype ?? dtype, shape });
     const buffer = new Uint8Array(Math.min(CHUNK, end - begin));
+    const hash = createHash("sha256");
     let { position } = slot;
     for (let offset = 0; offset < end - begin; offset += buffer.length) {
       const chunk = buffer.subarray(0, end - begin - offset);
       await checkpoint.readInto(chunk, name, offset);
       const converted = conversion?.convert(chunk) ?? chunk;
+      hash.update(converted);
       await writing(this.#pathOf(slot.file), writeAt(this.#handle(slot), position, converted));
       position += converted.length;
     }
-    slot.state = "written";
+    markWritten(slot, hash.digest("hex"));
   }
 
   /** Reads a tensor back. @throws CheckpointError if it is not written yet */
@@ -149,13 +153,13 @@ export class Output {
    * @returns whether they are; if not, none of them is taken
    */
   async trust(digests: Iterable<readonly [name: string, digest: string]>): Promise<boolean> {
-    const slots: Slot[] = [];
+    const intact = new Map<Slot, string>();
     for (const [name, digest] of digests) {
       const slot = this.#slots.get(name);
       if (!slot || digestOf(await this.#readBytes(slot)) !== digest) return false;
-      slots.push(slot);
+      intact.set(slot, digest);
     }
-    for (const slot of slots) slot.state = "written";
+    for (const [slot, digest] of intact) markWritten(slot, digest);
     return true;
   }
 
@@ -176,8 +180,12 @@ export class Output {
     await writing(target, writeFile(target, text, { flush: true }));
   }
 
-  /** Checks that nothing is missing, and moves the folder into place. */
-  async finish(): Promise<void> {
+  /**
+   * Checks that nothing is missing, and moves the folder into place.
+   *
+   * @param verify - looks at the folder before it is moved; where it throws, it is not
+   */
+  async finish(verify?: (folder: string) => Promise<void>): Promise<void> {
     if (await this.isMoved()) return this.folder.finish();
     const missing = [...this.#slots.values()].filter(({ state }) => state !== "written").map(({ spec }) => spec.name);
     if (missing.length > 0) {
@@ -190,8 +198,10 @@ export class Output {
       const path = this.#pathOf(INDEX_FILE);
       await writing(path, writeFile(path, printIndex(this.files, this.tensors), { flush: true }));
     }
+    await this.#writeChecksums();
     await this.sync();
     await this.#close();
+    await verify?.(this.folder.content);
     await this.folder.finish();
   }
 
@@ -199,6 +209,12 @@ export class Output {
   async abandon(failure: unknown): Promise<unknown> {
     await this.#close();
     return this.folder.abandon(failure);
+  }
+
+  async #writeChecksums(): Promise<void> {
+    const tensors = new Map([...this.#slots].map(([name, { digest = "" }]) => [name, digest]));
+    const text = printChecksums({ files: await digestSmallFiles(this.folder.content), tensors });
+    await this.writeText(CHECKSUMS_FILE, text);
   }
 
   #start(name: string, tensor: Pick<TensorSpec, "dtype" | "shape">): Slot {
@@ -238,6 +254,13 @@ export class Output {
     this.#handles.clear();
     await Promise.all(handles.map((handle) => handle.close()));
   }
+}
+
+/** @returns the digest */
+function markWritten(slot: Slot, digest: string): string {
+  slot.state = "written";
+  slot.digest = digest;
+  return digest;
 }
 
 async function readCompanion(path: string): Promise<Buffer> {

@@ -8,11 +8,6 @@ import { hasCode } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { syncFolder, writeAt, writing } from "./write-at.ts";
 
-/** SHA-256 in hexadecimal. */
-export function digestOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
-}
-
 /** SHA-256 of a file; undefined if there is none. */
 export async function digestFile(path: string): Promise<string | undefined> {
   const file = await open(path).catch((error) => {

@@ -143,6 +143,8 @@ describe("errors name line, column and field", () => {
     ["block_size: many", 'recipe:3:3: GPTQModifier.block_size: found "many", expected a number.'],
     ["block_size: 0", "recipe:3:3: GPTQModifier.block_size: found 0, expected more than 0."],
     ["dampening_frac: -1", "recipe:3:3: GPTQModifier.dampening_frac: found -1, expected at least 0."],
+    ["refinement_sweeps: -1", "recipe:3:3: GPTQModifier.refinement_sweeps: found -1, expected at least 0."],
+    ["preset: finest", 'recipe:3:3: GPTQModifier.preset: found "finest", expected best.'],
     ["actorder: group", 'recipe:3:3: GPTQModifier.actorder: found "group", expected static, weight or null.'],
     ["ignore: 3", "recipe:3:3: GPTQModifier.ignore: found 3, expected a list of names."],
     ["start: 0.5", "recipe:3:3: GPTQModifier.start: found 0.5, expected null. A schedule is for training."],

@@ -6,6 +6,7 @@ import { LogarithmicEqualizationModifier } from "../modifiers/logarithmic-equali
 import type { Modifier } from "../modifiers/modifier.ts";
 import { ConstantPruningModifier } from "../modifiers/pruning/constant.ts";
 import { MagnitudePruningModifier } from "../modifiers/pruning/magnitude.ts";
+import { REAPPruningModifier } from "../modifiers/pruning/reap.ts";
 import { SparseGPTModifier } from "../modifiers/pruning/sparsegpt.ts";
 import { WandaPruningModifier } from "../modifiers/pruning/wanda.ts";
 import { QuantizationModifier } from "../modifiers/quantization.ts";
@@ -16,7 +17,13 @@ import { SpinQuantModifier } from "../modifiers/spinquant.ts";
 import type { ObserverRegistry } from "../observers/registry.ts";
 import { describeIssue, show } from "./issues.ts";
 import { type ModifierEntry, type ParseOptions, parseRecipe, type RecipeDocument } from "./parse.ts";
-import { constantPruningSchema, magnitudePruningSchema, sparseGptSchema, wandaSchema } from "./pruning-schema.ts";
+import {
+  constantPruningSchema,
+  magnitudePruningSchema,
+  reapSchema,
+  sparseGptSchema,
+  wandaSchema,
+} from "./pruning-schema.ts";
 import { awqSchema, gptqSchema, quantizationSchema, quipSchema, smoothQuantSchema, spinQuantSchema } from "./schema.ts";
 import { readRecipeText } from "./source.ts";
 
@@ -49,6 +56,7 @@ export const modifierTypes: ModifierRegistry = {
   QuIPModifier: defineModifier(quipSchema, (options) => new QuIPModifier(options)),
   SmoothQuantModifier: defineModifier(smoothQuantSchema, (options) => new SmoothQuantModifier(options)),
   SpinQuantModifier: defineModifier(spinQuantSchema, (options) => new SpinQuantModifier(options)),
+  REAPPruningModifier: defineModifier(reapSchema, (options) => new REAPPruningModifier(options)),
   SparseGPTModifier: defineModifier(sparseGptSchema, (options) => new SparseGPTModifier(options)),
   WandaPruningModifier: defineModifier(wandaSchema, (options) => new WandaPruningModifier(options)),
   MagnitudePruningModifier: defineModifier(magnitudePruningSchema, (options) => new MagnitudePruningModifier(options)),

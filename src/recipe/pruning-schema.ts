@@ -38,6 +38,14 @@ export const sparseGptSchema = closed({
 /** Fields of `WandaPruningModifier`. */
 export const wandaSchema = closed(sparsityFields);
 
+/** Fields of `REAPPruningModifier`. */
+export const reapSchema = closed({
+  ...modifierFields,
+  sparsity: z.number(),
+  ignore: names.optional(),
+  report_path: optional(z.string()),
+});
+
 /** Fields of the modifiers that were made for training: when they start, end and change is read and means nothing. */
 const scheduledFields = {
   ...modifierFields,

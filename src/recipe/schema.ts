@@ -75,6 +75,8 @@ export const gptqSchema = closed({
     .enum(["static", "weight"], { error: ({ input }) => `found ${show(input)}, expected static, weight or null` })
     .nullable()
     .optional(),
+  refinement_sweeps: z.int().nonnegative().optional(),
+  preset: optional(z.enum(["best"], { error: ({ input }) => `found ${show(input)}, expected best` })),
   offload_hessians: unsupported("Hessians are kept where there is room.", false, true),
   batched_quantization: ignored,
   sequential_update: unsupported("Subgraphs are always compressed one after another.", true),

@@ -27,8 +27,17 @@ export function readRecipeText(source: string): RecipeText {
   }
   const { size } = statSync(source);
   if (size > LARGEST) throw new RecipeError(`${source}: ${size} bytes, expected a recipe of at most ${LARGEST}.`);
-  const text = readFileSync(source, "utf8");
+  const text = readText(source);
   return { text: extname(source) === ".md" ? frontMatter(text, source) : text, name: source };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new RecipeError(`${path}: cannot be read (${reason}), expected a recipe. Check its rights.`, { cause });
+  }
 }
 
 function isFile(path: string): boolean {

@@ -7,8 +7,10 @@ type Fields = Record<string, unknown>;
 /**
  * A recipe of one stage that gives the same modifiers when read: for the file beside the output. Values are plain, so
  * that any YAML reader takes it, llm-compressor's too.
+ *
+ * @param facts - lines that come first, as comments: see {@link describeRun}
  */
-export function writeRecipe(modifiers: readonly Modifier[]): string {
+export function writeRecipe(modifiers: readonly Modifier[], facts: readonly string[] = []): string {
   const groups: Fields[] = [];
   for (const { name, options } of modifiers) {
     // a class twice in one mapping would be one key twice: the second opens a new group
@@ -20,7 +22,8 @@ export function writeRecipe(modifiers: readonly Modifier[]): string {
     group,
   ]);
   const recipe = { default_stage: Object.fromEntries(labelled) };
-  return stringify(recipe, { aliasDuplicateObjects: false, compat: "yaml-1.1", lineWidth: 120 });
+  const comments = facts.map((fact) => `# ${fact}\n`).join("");
+  return comments + stringify(recipe, { aliasDuplicateObjects: false, compat: "yaml-1.1", lineWidth: 120 });
 }
 
 /** Options as recipes spell them; names of groups and of an observer's own arguments stay as they are. */

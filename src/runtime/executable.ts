@@ -7,7 +7,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { checkInputs, checkResult, type Sizes, type Value } from "./check-values.ts";
 import { type LoweredModel, lowerNodes } from "./lower.ts";
-import { findRowLookups } from "./row-lookups.ts";
+import { findRowLookups, parametersReadWhole } from "./row-lookups.ts";
 import { splitAtOpaque } from "./segments.ts";
 import type { Runtime, Session } from "./session.ts";
 
@@ -93,11 +93,8 @@ export class Executable {
       const [ids, table] = node.inputs;
       values.set(node, [await parameters.rows(table.targetName, tensorsOf(ids, values)[0] as Tensor<"I64">)]);
     }
-    const tables = new Set(this.lookups.map(({ inputs: [, table] }) => table));
     await Promise.all(
-      this.graph.nodes
-        .filter((node) => node.op === "get_attr" && !tables.has(node))
-        .map(async (node) => values.set(node, [await parameters.get(node.targetName)])),
+      parametersReadWhole(this.graph).map(async (node) => values.set(node, [await parameters.get(node.targetName)])),
     );
     for (const { compiled, opaque } of this.parts) {
       if (compiled) await runCompiled(compiled, values, targets);

@@ -10,6 +10,12 @@ export function findRowLookups(graph: Graph): Node[] {
   return graph.nodes.filter(isLookup).filter((node) => [...node.inputs[1].users].every(isLookup));
 }
 
+/** Nodes of the parameters that have to be in memory as a whole before a graph can be run. */
+export function parametersReadWhole(graph: Graph): Node[] {
+  const tables = new Set(findRowLookups(graph).map(({ inputs: [, table] }) => table));
+  return graph.nodes.filter((node) => node.op === "get_attr" && !tables.has(node));
+}
+
 function isLookup({ target, inputs: [ids, table] }: Node): boolean {
   return target === embedding.operator && ids.op === "placeholder" && table.op === "get_attr";
 }

@@ -104,7 +104,9 @@ export class Runtime {
       executionProviders: [this.device],
       graphOptimizationLevel: "all",
       ...(this.threads === undefined ? {} : { intraOpNumThreads: this.threads }),
-      enableCpuMemArena: false, // each session would keep memory of its own for the largest run that it has seen
+      // Each session would keep memory of its own for the largest run that it has seen, or take one block for a whole run.
+      enableCpuMemArena: false,
+      enableMemPattern: false,
       logSeverityLevel: 4, // what fails is thrown
       // Each session has threads of its own: those that wait must not spin on the cores of the others and of the kernels.
       extra: { session: { intra_op: { allow_spinning: "0" } } },

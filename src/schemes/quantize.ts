@@ -1,12 +1,13 @@
 import { ShapeError } from "../errors.ts";
+import { decodeTiles, encodeTiles, type TileScales, type Tiles } from "../kernels/tiles.ts";
 import { Buffers } from "../tensor/buffers.ts";
-import { rounder, toFloat32 } from "../tensor/convert.ts";
-import type { DataOf, FloatDType } from "../tensor/dtype.ts";
+import { toFloat32 } from "../tensor/convert.ts";
+import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { QuantizationArgs } from "./arguments.ts";
-import { type CodeDType, type CodeType, codeTypeOf } from "./code-type.ts";
+import { type CodeDType, codeTypeOf } from "./code-type.ts";
 import type { QParams } from "./qparams.ts";
-import { forEachRun, tilingOf } from "./tiling.ts";
+import { tilesOf, tilingOf } from "./tiling.ts";
 
 /** A weight as codes: element ≈ (number of the code − zeroPoint) · scale / globalScale. */
 export interface QuantizedWeight extends QParams {
@@ -25,12 +26,10 @@ export function quantizeWeight(
   args: QuantizationArgs,
   where = "weight",
 ): QuantizedWeight {
-  const codes = Tensor.zeros(codeTypeOf(args).dtype, weight.shape);
-  const values = toFloat32(weight).data;
-  const runs = new RunRounding(args, arithmeticOf(weight.dtype, qparams));
-  forEachScaledRun(args, weight.shape, qparams, where, (start, end, scale, zeroPoint) => {
-    runs.encode(values, start, end, scale, zeroPoint, codes.data);
-  });
+  const { dtype, kind, min, max } = codeTypeOf(args);
+  const codes = Tensor.zeros(dtype, weight.shape);
+  const { tiles, scales } = scaledTiles(args, weight.shape, qparams, where, weight.dtype);
+  encodeTiles(toFloat32(weight).data, tiles, scales, kind, [min, max], codes.data);
   return { ...qparams, codes, args };
 }
 
@@ -38,111 +37,40 @@ export function quantizeWeight(
 export function dequantizeWeight(quantized: QuantizedWeight, where = "weight", buffers = new Buffers()): Tensor<"F32"> {
   const { codes, args, scale } = quantized;
   const weight = buffers.take("F32", codes.shape);
-  const runs = new RunRounding(args, arithmeticOf(scale.dtype, quantized));
-  forEachScaledRun(args, codes.shape, quantized, where, (start, end, scale, zeroPoint) => {
-    runs.decode(codes.data, start, end, scale, zeroPoint, weight.data);
-  });
+  const { tiles, scales } = scaledTiles(args, codes.shape, quantized, where, scale.dtype);
+  decodeTiles(codes.data, tiles, scales, codeTypeOf(args).kind, weight.data);
   return weight;
 }
 
-/**
- * Calls `visit` for every run of neighbouring elements, `start` to `end` (excluded), with the scale and zero point that they
- * share, in which a global scale is contained.
- */
-export function forEachScaledRun(
+/** The tiles of a weight with their scales and zero points, in which a global scale is contained. */
+function scaledTiles(
   args: QuantizationArgs,
   shape: readonly number[],
-  { scale, zeroPoint, globalScale }: QParams,
+  qparams: QParams,
   where: string,
-  visit: (start: number, end: number, scale: number, zeroPoint: number, index: number) => void,
-): void {
+  dtype: FloatDType,
+): { readonly tiles: Tiles; readonly scales: TileScales } {
+  const { scale, zeroPoint } = qparams;
   const tiling = tilingOf(args, shape, where);
   for (const tensor of zeroPoint ? [scale, zeroPoint] : [scale]) expectShape(tensor, tiling.scaleShape, where);
+  const stored = scalesOf(qparams);
+  const scales = {
+    scale: stored,
+    zeroPoint: zeroPoint ? Float32Array.from(zeroPoint.data) : new Float32Array(stored.length),
+    dtype: arithmeticOf(dtype, qparams),
+  };
+  return { tiles: tilesOf(tiling, shape), scales };
+}
+
+/** The numbers that codes are multiplied by: scales below a global one divided by it. */
+export function scalesOf({ scale, globalScale }: Pick<QParams, "scale" | "globalScale">): Float32Array {
   const stored = toFloat32(scale).data;
-  const scales = globalScale ? stored.map((local) => local / globalScale.data[0]) : stored;
-  const zeroPoints = zeroPoint?.data ?? new Int8Array(scales.length);
-  forEachRun(tiling, shape, (start, end, index) => visit(start, end, scales[index], zeroPoints[index], index));
+  return globalScale ? stored.map((local) => local / globalScale.data[0]) : stored;
 }
 
 /** The dtype that a weight of this dtype is divided in: F32 where a scale is of another dtype. */
-export function arithmeticOf(dtype: FloatDType, { scale, globalScale }: QParams): FloatDType {
+function arithmeticOf(dtype: FloatDType, { scale, globalScale }: QParams): FloatDType {
   return dtype === scale.dtype && !globalScale ? dtype : "F32";
-}
-
-/** Rounds runs of elements that share a scale, `start` to `end` (excluded): plain loops over typed arrays. */
-export class RunRounding {
-  readonly #type: CodeType;
-  readonly #divide: Divide;
-  readonly #multiply: Multiply;
-  #scaled = new Float32Array(0);
-
-  /** @param dtype - each operation is rounded to it */
-  constructor(args: QuantizationArgs, dtype: FloatDType) {
-    this.#type = codeTypeOf(args);
-    this.#divide = dtype === "F32" ? divideRun : divideRunIn(dtype);
-    this.#multiply = dtype === "F32" ? multiplyRun : multiplyRunIn(dtype);
-  }
-
-  /** clamp(x / scale + zeroPoint), half to even, as codes. */
-  encode(x: Float32Array, start: number, end: number, scale: number, zeroPoint: number, codes: DataOf<CodeDType>) {
-    const count = end - start;
-    if (this.#scaled.length < count) this.#scaled = new Float32Array(count);
-    const scaled = this.#scaled;
-    const { min, max } = this.#type;
-    this.#divide(x, start, end, scale, zeroPoint, scaled);
-    for (let i = 0; i < count; i++) scaled[i] = Math.min(Math.max(scaled[i], min), max);
-    this.#type.encode(scaled, count, codes, start);
-  }
-
-  /** (number of the code − zeroPoint) · scale; the difference is exact. */
-  decode(codes: DataOf<CodeDType>, start: number, end: number, scale: number, zeroPoint: number, x: Float32Array) {
-    this.#multiply(this.#type.values, codes, start, end, scale, zeroPoint, x);
-  }
-}
-
-// In float32 a plain loop, without a rounder passed in: the compiler turns it into float32 arithmetic.
-
-/** x / scale + zeroPoint of the elements `start` to `end`, from the beginning of `scaled` on. */
-type Divide = (
-  x: Float32Array,
-  start: number,
-  end: number,
-  scale: number,
-  zeroPoint: number,
-  scaled: Float32Array,
-) => void;
-
-const divideRun: Divide = (x, start, end, scale, zeroPoint, scaled) => {
-  for (let i = start; i < end; i++) scaled[i - start] = Math.fround(x[i] / scale) + zeroPoint;
-};
-
-function divideRunIn(dtype: FloatDType): Divide {
-  const rd = rounder(dtype);
-  return (x, start, end, scale, zeroPoint, scaled) => {
-    for (let i = start; i < end; i++) scaled[i - start] = rd(rd(x[i] / scale) + zeroPoint);
-  };
-}
-
-/** (value of the code − zeroPoint) · scale, of the elements `start` to `end`. */
-type Multiply = (
-  values: Float32Array,
-  codes: DataOf<CodeDType>,
-  start: number,
-  end: number,
-  scale: number,
-  zeroPoint: number,
-  x: Float32Array,
-) => void;
-
-const multiplyRun: Multiply = (values, codes, start, end, scale, zeroPoint, x) => {
-  for (let i = start; i < end; i++) x[i] = (values[codes[i] & 0xff] - zeroPoint) * scale;
-};
-
-function multiplyRunIn(dtype: FloatDType): Multiply {
-  const rd = rounder(dtype);
-  return (values, codes, start, end, scale, zeroPoint, x) => {
-    for (let i = start; i < end; i++) x[i] = rd((values[codes[i] & 0xff] - zeroPoint) * scale);
-  };
 }
 
 function expectShape({ dtype, shape }: Tensor, expected: readonly number[], where: string): void {

@@ -1,4 +1,5 @@
 import { RecipeError, ShapeError } from "../errors.ts";
+import type { Tiles } from "../kernels/tiles.ts";
 import type { QuantizationArgs, Strategy } from "./arguments.ts";
 
 /** Rows (outputs) and columns (inputs) of a weight. */
@@ -50,6 +51,11 @@ export function tilingOf(args: QuantizationArgs, shape: readonly number[], where
 /** Shape of the scale, and of the zero point, of a weight of this shape. */
 export function scaleShape(args: QuantizationArgs, shape: readonly number[], where?: string): readonly number[] {
   return tilingOf(args, shape, where).scaleShape;
+}
+
+/** The tiles of a weight of this shape, as kernels take them. */
+export function tilesOf({ rows, columns }: Tiling, shape: readonly number[]): Tiles {
+  return { rows: shape[0], columns: shape[1], tileRows: rows, tileColumns: columns };
 }
 
 /**

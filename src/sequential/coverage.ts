@@ -43,7 +43,7 @@ export function checkCoupled(
       .map((module) => paths.get(module));
     const what = uncalled.length > 0 ? `${uncalled.join(", ")} not called` : `called in ${found.length} subgraphs`;
     throw new CompressionError(
-      `${name}: ${what}, expected all of it in one. Take decoder layers as sequential targets, not in one pass.`,
+      `${name}: ${what}, expected all of it in one. Trace the subgraphs with these modules together.`,
     );
   }
 }

@@ -2,7 +2,7 @@ import type { FinishedParts } from "../formats/finished-parts.ts";
 import type { ModuleReport } from "../modifiers/modifier.ts";
 
 /** What a run does with a subgraph. */
-export type Phase = "calibrating" | "compressing" | "propagating" | "evaluating";
+export type Phase = "calibrating" | "compressing" | "propagating" | "evaluating" | "verifying";
 
 /** What a run tells while it goes on. */
 export type ProgressEvent =

@@ -78,6 +78,25 @@ describe("topologicalPartition", () => {
     ]);
   });
 
+  test("what is kept together begins at a cut before the first of it, with all that shares its input", () => {
+    const graph = new Graph();
+    const x = graph.placeholder("x", type);
+    const before = target(graph, "before", x);
+    const norm = call(graph, before, before);
+    const [q, v] = [target(graph, "q", norm), target(graph, "v", norm)];
+    const o = target(graph, "o", call(graph, q, v));
+    graph.output(o);
+    const cut = (...together: ReadonlySet<Node>[]) =>
+      namesOf(topologicalPartition(graph, new Set([before, q, v, o]), { shareInputs: true }, together));
+    expect(cut(new Set([norm, q, v]))).toEqual([["x"], ["before"], ["add", "q", "v", "add_1"], ["o", "output"]]);
+    expect(cut(new Set([v, o]))).toEqual([["x"], ["before", "add"], ["q", "v", "add_1", "o", "output"]]);
+    expect(cut(new Set([norm, q, v]), new Set([v, o]))).toEqual([
+      ["x"],
+      ["before"],
+      ["add", "q", "v", "add_1", "o", "output"],
+    ]);
+  });
+
   test("an attribute that nobody reads is left out", () => {
     const { graph, targets } = chain();
     graph.getAttr("unused", type);

@@ -18,23 +18,30 @@ export interface PartitionOptions {
  * Nodes come in order of readiness, breadth first. Follows `topological_partition`.
  *
  * @param targets - nodes that call a target: see findTargetNodes
+ * @param together - nodes that must lie in one part: a cut that would part them moves to before the first of them
  * @returns parts of nodes; a get_attr node is in the earliest part that reads it, the output node in the last
  */
 export function topologicalPartition(
   graph: Graph,
   targets: ReadonlySet<Node>,
   { targetsPerSubgraph = 1, boundary = "target-opens", shareInputs = false }: PartitionOptions = {},
+  together: readonly ReadonlySet<Node>[] = [],
 ): Node[][] {
   if (!(Number.isInteger(targetsPerSubgraph) && targetsPerSubgraph >= 1)) {
     throw new TraceError(`targetsPerSubgraph: ${targetsPerSubgraph}, expected an integer of at least one.`);
   }
   if (!graphIsWellFormed(graph))
     throw new TraceError("graph: users and inputs disagree, expected a well-formed graph.");
-  const parts = new Parts(targets, targetsPerSubgraph, boundary, shareInputs);
-  for (const node of inOrderOfReadiness(graph)) parts.add(node);
-  if (graph.outputNode) parts.addLast(graph.outputNode);
-  for (const node of graph.nodes.filter(isAttribute).toReversed()) parts.prependToFirstReader(node);
-  return parts.nodes;
+  const order = [...inOrderOfReadiness(graph)];
+  const groups = groupTargets(order, targets, shareInputs);
+  const wanted = cutsBetween(groups, targetsPerSubgraph, boundary);
+  const parts = cut(order, moveCuts(wanted, [...groups, ...spansOf(order, together)]));
+  if (graph.outputNode) parts[parts.length - 1].push(graph.outputNode);
+  for (const node of graph.nodes.filter(isAttribute).toReversed()) {
+    // one that nobody reads is left out
+    parts.find((nodes) => nodes.some((reader) => node.users.has(reader)))?.unshift(node);
+  }
+  return parts;
 }
 
 function isAttribute(node: Node): boolean {
@@ -59,55 +66,50 @@ function* inOrderOfReadiness(graph: Graph): Generator<Node> {
   if (ready.length < ordered.length) throw new TraceError("graph: some nodes wait for one another, expected no cycle.");
 }
 
-/** The parts while they fill up. */
-class Parts {
-  readonly nodes: Node[][] = [[]];
-  #targetsInPart = 0;
-  #lastTarget?: Node;
+/** Places of nodes in the order, the first to the last of some that belong together. */
+interface Span {
+  readonly first: number;
+  readonly last: number;
+}
 
-  constructor(
-    private readonly targets: ReadonlySet<Node>,
-    private readonly targetsPerSubgraph: number,
-    private readonly boundary: BoundaryRule,
-    private readonly shareInputs: boolean,
-  ) {}
-
-  add(node: Node): void {
-    const isTarget = this.targets.has(node) && !this.#joinsLastTarget(node);
-    if (isTarget && this.boundary === "target-opens" && this.#isFullOrHead()) this.#open();
-    this.#last.push(node);
-    if (!isTarget) return;
-    this.#lastTarget = node;
-    this.#targetsInPart++;
-    if (this.boundary === "target-closes" && this.#targetsInPart === this.targetsPerSubgraph) this.#open();
+/** The targets in order; with `shareInputs`, those one after another that read the same value are one. */
+function groupTargets(order: readonly Node[], targets: ReadonlySet<Node>, shareInputs: boolean): Span[] {
+  const groups: Span[] = [];
+  for (const [place, node] of order.entries()) {
+    if (!targets.has(node)) continue;
+    const before = groups.at(-1);
+    const joins = before && shareInputs && order[before.last].inputs[0] === node.inputs[0];
+    if (joins) groups[groups.length - 1] = { first: before.first, last: place };
+    else groups.push({ first: place, last: place });
   }
+  return groups;
+}
 
-  addLast(node: Node): void {
-    this.#last.push(node);
-  }
+function spansOf(order: readonly Node[], together: readonly ReadonlySet<Node>[]): Span[] {
+  return together.flatMap((nodes) => {
+    const places = [...order.keys()].filter((place) => nodes.has(order[place]));
+    return places.length > 0 ? [{ first: places[0], last: places[places.length - 1] }] : [];
+  });
+}
 
-  /** Attributes that nobody reads are left out. */
-  prependToFirstReader(node: Node): void {
-    const part = this.nodes.find((nodes) => nodes.some((reader) => node.users.has(reader)));
-    part?.unshift(node);
-  }
+/** The places that begin a part. What comes before the first target is a part of its own where targets open parts. */
+function cutsBetween(groups: readonly Span[], perPart: number, boundary: BoundaryRule): number[] {
+  if (boundary === "target-opens") return groups.filter((_, index) => index % perPart === 0).map(({ first }) => first);
+  return groups.filter((_, index) => (index + 1) % perPart === 0).map(({ last }) => last + 1);
+}
 
-  get #last(): Node[] {
-    return this.nodes[this.nodes.length - 1];
-  }
+/** Cuts that part nothing that belongs together: each at the nearest place before the wanted one. */
+function moveCuts(wanted: readonly number[], spans: readonly Span[]): Set<number> {
+  const parted = (place: number) => spans.find(({ first, last }) => first < place && place <= last);
+  return new Set(
+    wanted.map((place) => {
+      for (let span = parted(place); span; span = parted(place)) place = span.first;
+      return place;
+    }),
+  );
+}
 
-  #joinsLastTarget(node: Node): boolean {
-    return this.shareInputs && this.#lastTarget !== undefined && node.inputs[0] === this.#lastTarget.inputs[0];
-  }
-
-  /** What comes before the first target is a part of its own. */
-  #isFullOrHead(): boolean {
-    const isHead = this.nodes.length === 1 && this.#targetsInPart === 0 && this.#last.length > 0;
-    return isHead || this.#targetsInPart >= this.targetsPerSubgraph;
-  }
-
-  #open(): void {
-    this.nodes.push([]);
-    this.#targetsInPart = 0;
-  }
+function cut(order: readonly Node[], places: ReadonlySet<number>): Node[][] {
+  const starts = [...new Set([0, ...places])].sort((a, b) => a - b);
+  return starts.map((start, index) => order.slice(start, starts[index + 1]));
 }

@@ -3,17 +3,16 @@ import type { FinishedParts } from "../formats/finished-parts.ts";
 import type { Modifier } from "../modifiers/modifier.ts";
 import type { Statistic, Tap } from "../modifiers/tap.ts";
 import type { Module } from "../nn/module.ts";
-import type { Allocate } from "../runtime/executable.ts";
-import { CompiledGraph } from "./compiled-graph.ts";
 import { checkCoupled, checkCoverage } from "./coverage.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { Phase } from "./events.ts";
+import type { CalibrationExecutor, OnBatch } from "./executor.ts";
 import { type Batch, IntermediatesCache, type IntermediatesOptions } from "./intermediates.ts";
+import { LocalExecutor } from "./local-executor.ts";
 import { sampleOf } from "./self-check.ts";
 import { Stage, type StageContext, Statistics } from "./stage.ts";
 import type { Subgraph } from "./subgraph.ts";
 import { SubgraphRuns } from "./subgraph-runs.ts";
-import { TapRecorder } from "./tap-recorder.ts";
 
 /** What {@link compressInOrder} works with. */
 export interface PipelineOptions extends Omit<StageContext, "weights" | "statistics">, IntermediatesOptions {
@@ -22,6 +21,8 @@ export interface PipelineOptions extends Omit<StageContext, "weights" | "statist
   readonly propagateError?: boolean;
   /** What an earlier run, stopped or killed, has done of this one: none of it is calibrated or compressed again. */
   readonly finished?: FinishedParts;
+  /** Runs the batches, and is closed at the end; by default it does so in this process. */
+  readonly executor?: CalibrationExecutor;
 }
 
 /**
@@ -42,17 +43,27 @@ export async function* compressInOrder(
   batches: readonly Batch[],
   options: PipelineOptions,
 ): AsyncGenerator<CompressedModules> {
-  const surveys = options.modifiers.flatMap(({ survey }) => survey ?? []);
-  if (surveys.length > 0) {
-    const whole = { ...options, modifiers: surveys, finished: undefined };
-    const surveyed = compressInOrder(subgraphs, dispatched, batches, whole);
-    while (!(await surveyed.next()).done); // what it yields is the model as it is
-  }
-  const run = new Run(subgraphs, dispatched, batches, options);
-  const done = options.finished?.count ?? 0;
+  const { modifiers, memoryBudget, control } = options;
+  const local = () => new LocalExecutor(subgraphs, dispatched, batches, { memoryBudget, signal: control.signal });
+  const { executor = local() } = options;
+  const pass = (settings: PipelineOptions) => compressAll(new Run(subgraphs, dispatched, batches, settings, executor));
   try {
-    for (const index of subgraphs.keys()) {
-      if (index < done) await run.goThrough(index);
+    const surveys = modifiers.flatMap(({ survey }) => survey ?? []);
+    if (surveys.length > 0) {
+      const surveyed = pass({ ...options, modifiers: surveys, finished: undefined });
+      while (!(await surveyed.next()).done); // what it yields is the model as it is
+      await executor.restart();
+    }
+    yield* pass(options);
+  } finally {
+    await executor.close();
+  }
+}
+
+async function* compressAll(run: Run): AsyncGenerator<CompressedModules> {
+  try {
+    for (const index of run.subgraphs.keys()) {
+      if (index < run.finishedCount) await run.goThrough(index);
       else yield await run.compress(index);
     }
   } finally {
@@ -60,9 +71,8 @@ export async function* compressInOrder(
   }
 }
 
-/** State of a pipeline run: the intermediates, and what was seen of modules that are called again later. */
+/** State of a pipeline run: what was seen of modules that are called again later, and of the one sample. */
 class Run {
-  readonly #cache: IntermediatesCache;
   /** What flows from subgraph to subgraph for one sample, where a modifier has changes checked on it. */
   readonly #sample: IntermediatesCache;
   /** What each subgraph calls, modules below its calls included. */
@@ -72,12 +82,12 @@ class Run {
   readonly #statistics = new Statistics();
 
   constructor(
-    private readonly subgraphs: readonly Subgraph[],
+    readonly subgraphs: readonly Subgraph[],
     private readonly dispatched: DispatchedModel,
     private readonly batches: readonly Batch[],
     private readonly options: PipelineOptions,
+    private readonly executor: CalibrationExecutor,
   ) {
-    this.#cache = new IntermediatesCache(batches, options);
     const checksChanges = options.modifiers.some(({ coupled }) => coupled);
     this.#sample = new IntermediatesCache(checksChanges ? [sampleOf(batches[0])] : []);
     this.#modules = subgraphs.map((subgraph) => subgraph.submodules());
@@ -88,8 +98,13 @@ class Run {
     checkCoupled(dispatched.model, options.modifiers, this.#modules);
   }
 
-  async close(): Promise<void> {
-    await Promise.all([this.#cache.close(), this.#sample.close()]);
+  /** Subgraphs that an earlier run has finished, the first ones. */
+  get finishedCount(): number {
+    return this.options.finished?.count ?? 0;
+  }
+
+  close(): Promise<void> {
+    return this.#sample.close();
   }
 
   /** A module that is called in several subgraphs is compressed in the last of them. */
@@ -108,12 +123,12 @@ class Run {
       await stage.apply(modifier);
     }
     await runs.propagateSample();
-    if (!isRead) this.#cache.clear();
+    if (!isRead) await this.executor.forget();
     else if (propagateError) await this.#propagate(index, subgraph.consumedNames);
-    else for (const batch of this.batches.keys()) this.#cache.delete(batch, subgraph.consumedNames);
+    else await this.executor.forget(subgraph.consumedNames);
     await weights.releaseAll();
     for (const value of stage.taken) weights.buffers.give(value);
-    this.#cache.age();
+    await this.executor.endSubgraph();
     stage.pending = this.#pendingAfter(index);
     return stage;
   }
@@ -133,71 +148,41 @@ class Run {
       await this.#runsOf(index).propagateSample();
       await this.#propagate(index, this.subgraphs[index].consumedNames);
       await this.dispatched.weights.releaseAll();
+      await this.executor.endSubgraph();
     }
     if (index < last) return;
     const pending = await finished.pending();
     for (const [name, tap] of this.#namedTaps()) {
       const seen = pending.get(name);
-      if (seen) this.#statistics.add([[tap, seen]]);
+      if (seen) this.#statistics.add({ taps: [tap], statistic: seen });
     }
   }
 
   /** Runs all batches for what the modifier observes, and nothing else. */
   async #calibrate(index: number, modifier: Modifier): Promise<void> {
-    const subgraph = this.subgraphs[index];
     const taps = this.#modules[index].flatMap(([, module]) => this.#tapsOf(modifier, module));
     if (taps.length === 0) return;
-    const recorder = new TapRecorder(taps, this.dispatched.weights.buffers);
-    const hooks = recorder.attach();
-    const compiled = await CompiledGraph.compile(subgraph, this.dispatched, () => recorder.outputs).finally(
-      hooks.remove,
-    );
-    await this.#forEachBatch("calibrating", index, async (batch) => {
-      const inputs = { ...(await this.#cache.fetch(batch, subgraph.inputNames)), ...recorder.inputs };
-      const totals = await compiled.run(inputs, this.dispatched, recorder.allocate);
-      recorder.add(totals, sequencesIn(this.batches[batch]));
-    });
-    this.#statistics.add(recorder.statistics());
+    for await (const observed of this.executor.calibrate(index, taps, this.#begin("calibrating", index)))
+      this.#statistics.add(observed);
   }
 
-  /**
-   * Runs all batches through the weights as they are now, for the subgraphs to come.
-   *
-   * @param consumed - names that are forgotten as soon as a batch has run, before the next one needs room
-   */
-  async #propagate(index: number, consumed: ReadonlySet<string>): Promise<void> {
-    const subgraph = this.subgraphs[index];
-    await this.#forEachBatch("propagating", index, async (batch) => {
-      const inputs = await this.#cache.fetch(batch, subgraph.inputNames);
-      const allocate: Allocate = (_, dtype, shape) => this.#cache.allocate(dtype, shape);
-      const outputs = await subgraph.forward(this.dispatched, inputs, allocate);
-      this.#cache.delete(batch, consumed);
-      await this.#cache.update(batch, outputs);
-    });
+  /** Runs all batches through the weights as they are now, for the subgraphs to come. */
+  #propagate(index: number, consumed: ReadonlySet<string>): Promise<void> {
+    return this.executor.propagate(index, consumed, this.#begin("propagating", index));
   }
 
-  async #forEachBatch(phase: Phase, index: number, run: (batch: number) => Promise<void>): Promise<void> {
-    const { onProgress, signal } = this.options.control;
-    this.#begin(phase, index);
-    for (const batch of this.batches.keys()) {
-      signal?.throwIfAborted();
-      await run(batch);
-      onProgress?.({ type: "batch", batch, batches: this.batches.length });
-    }
-  }
-
-  #begin(phase: Phase, subgraph: number): void {
+  /** Tells that a phase begins, and returns what tells of its batches. */
+  #begin(phase: Phase, subgraph: number): OnBatch {
     const { signal, onProgress } = this.options.control;
     signal?.throwIfAborted();
     onProgress?.({ type: "phase", phase, subgraph, subgraphs: this.subgraphs.length });
+    let batch = 0;
+    return () => onProgress?.({ type: "batch", batch: batch++, batches: this.batches.length });
   }
 
   #runsOf(index: number): SubgraphRuns {
-    const { control, memoryBudget = Number.POSITIVE_INFINITY } = this.options;
-    return new SubgraphRuns(this.subgraphs[index], this.dispatched, this.#cache, this.#sample, {
-      memoryBudget: memoryBudget - this.#cache.bytesInMemory,
-      signal: control.signal,
-    });
+    const record = (module: Module) => this.executor.record(index, module);
+    return new SubgraphRuns(this.subgraphs[index], this.dispatched, this.#sample, record);
   }
 
   #modulesDoneIn(index: number): (readonly [string, Module])[] {
@@ -237,9 +222,4 @@ class Run {
     this.#taps.set(modifier, known.set(module, taps));
     return taps;
   }
-}
-
-/** Rows of a batch. */
-function sequencesIn(batch: Batch): number {
-  return Object.values(batch)[0].shape[0];
 }

@@ -101,6 +101,11 @@ export function profileReads(model: Module, profiler: Profiler | undefined): voi
     const { source } = parameter;
     if (!source) continue;
     const span = { name: source.name, kind: "read" } as const;
-    parameter.source = { ...source, read: () => profiler.time(span, () => source.read()) };
+    const { readFloat32 } = source;
+    parameter.source = {
+      ...source,
+      read: (buffers) => profiler.time(span, () => source.read(buffers)),
+      readFloat32: readFloat32 && ((buffers) => profiler.time(span, () => readFloat32(buffers))),
+    };
   }
 }

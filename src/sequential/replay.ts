@@ -32,7 +32,7 @@ export interface ReplayOptions extends IntermediatesOptions {
  *
  * @throws CompressionError for a module that the subgraph does not call exactly once
  */
-export async function recordReplay(
+export async function recordCalls(
   subgraph: Subgraph,
   module: Module,
   dispatched: DispatchedModel,
@@ -45,14 +45,16 @@ export async function recordReplay(
     return undefined;
   });
   const select = () => Object.fromEntries(argumentsOf(oneCall(calls, module)).computed);
-  const upTo = await CompiledGraph.compile(subgraph, dispatched, select).finally(hook.remove);
-  const recording = new Recording(subgraph, module, oneCall(calls, module), dispatched, cache, options);
+  const compiling = CompiledGraph.compile(subgraph, dispatched, select);
+  hook.remove(); // it is traced by now: others may trace while it is compiled
+  const upTo = await compiling;
+  const recording = new RecordedCalls(subgraph, module, oneCall(calls, module), dispatched, cache, options);
   await recording.record(upTo);
   return recording;
 }
 
 /** Keeps what is computed for the module; what it reads of the subgraph's inputs, it has from where these are kept. */
-class Recording implements Replay {
+class RecordedCalls implements Replay {
   readonly #own: IntermediatesCache;
   readonly #arguments: CallArguments;
   readonly #types: CallTypes;
@@ -84,24 +86,22 @@ class Recording implements Replay {
     }
   }
 
-  async error(changes: ParameterChanges): Promise<number> {
+  get batches(): number {
+    return this.cache.batchCount;
+  }
+
+  async error(changes: ParameterChanges, batch: number): Promise<number> {
     this.#compared ??= Executable.compile(
       new CallTracer().call(this.module, this.#types, EXPECTED),
       this.dispatched.runtime,
     );
+    this.options.signal?.throwIfAborted();
     const values = new OwnValues(this.module, this.dispatched.weights, changes);
-    let [sum, count] = [0, 0];
-    for (let batch = 0; batch < this.cache.batchCount; batch++) {
-      this.options.signal?.throwIfAborted();
-      const given = await this.cache.fetch(batch, this.#arguments.direct.values());
-      const own = await this.#own.fetch(batch, [...this.#arguments.computed.keys(), EXPECTED]);
-      const { length } = (own[EXPECTED] as Tensor).data;
-      if (length === 0) continue; // an expert that no token of the batch is routed to
-      const { error } = await (await this.#compared).run({ ...own, ...this.#direct(given) }, values);
-      sum += Number((error as Tensor).data[0]);
-      count += length;
-    }
-    return sum / count;
+    const given = await this.cache.fetch(batch, this.#arguments.direct.values());
+    const own = await this.#own.fetch(batch, [...this.#arguments.computed.keys(), EXPECTED]);
+    if ((own[EXPECTED] as Tensor).data.length === 0) return 0; // an expert that no token of the batch is routed to
+    const { error } = await (await this.#compared).run({ ...own, ...this.#direct(given) }, values);
+    return Number((error as Tensor).data[0]);
   }
 
   close(): Promise<void> {

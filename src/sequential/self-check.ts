@@ -1,10 +1,12 @@
 import { ExecutionError } from "../errors.ts";
 import { Graph } from "../fx/graph.ts";
 import { GraphModule } from "../fx/graph-module.ts";
+import { inlineCalls } from "../fx/inline.ts";
 import type { Node } from "../fx/node.ts";
 import { Tracer } from "../fx/tracer.ts";
 import type { Module } from "../nn/module.ts";
 import type { Value } from "../runtime/executable.ts";
+import { parametersReadWhole } from "../runtime/row-lookups.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
 import { populateConcreteArgs } from "./concrete-args.ts";
@@ -16,13 +18,15 @@ import { inputTypes } from "./trace-subgraphs.ts";
 
 /** How much of the model is compared. */
 export interface SelfCheckOptions {
-  /** Bytes of weights that may be in memory at once; with more, only the first three subgraphs are compared. */
+  /** Bytes of weights that may be in memory at once; with more, as many of the first subgraphs are compared as fit. */
   readonly memoryBudget?: number;
 }
 
 /** How far a value may be off, relative to its largest magnitude: rounding in another order of operations. */
 const TOLERANCE = 1e-4;
 const DEFAULT_BUDGET = 256 * 2 ** 20;
+/** Subgraphs that are compared where the whole model does not fit: at least so many, whatever they take, and at most. */
+const [FEWEST, MOST] = [2, 3];
 /** Rows and tokens that are enough to see a difference. */
 const SAMPLE = [1, 32];
 
@@ -40,7 +44,7 @@ export async function selfCheck(
 ): Promise<void> {
   const sample = sampleOf(batch);
   const fits = parameterBytes(dispatched.model) <= memoryBudget;
-  const checked = fits ? subgraphs : subgraphs.slice(0, 3);
+  const checked = fits ? subgraphs : firstThatFit(subgraphs, memoryBudget);
   const reference = fits ? traceWhole(dispatched.model, sample) : mergeSubgraphs(checked);
   const expected = await (await CompiledGraph.compile(reference, dispatched)).run(sample, dispatched);
   await dispatched.weights.releaseAll();
@@ -85,6 +89,17 @@ export function mergeSubgraphs(subgraphs: readonly Subgraph[]): Subgraph {
   }
   graph.lint();
   return new Subgraph(subgraphs[0].root, graph);
+}
+
+/** A few subgraphs from the first on: without the last of them where their weights together do not fit. */
+function firstThatFit(subgraphs: readonly Subgraph[], memoryBudget: number): readonly Subgraph[] {
+  let bytes = 0;
+  const beyond = subgraphs.findIndex((subgraph, index) => {
+    const types = parametersReadWhole(inlineCalls(subgraph).graph).map(({ tensorType }) => tensorType);
+    bytes += types.reduce((sum, { shape }) => sum + 4 * elementCount(shape as number[]), 0);
+    return index === MOST || (index >= FEWEST && bytes > memoryBudget);
+  });
+  return beyond < 0 ? subgraphs : subgraphs.slice(0, beyond);
 }
 
 function parameterBytes(model: Module): number {

@@ -2,8 +2,15 @@ import { CompressionError } from "../errors.ts";
 import type { CompressedModules } from "../formats/compressed-modules.ts";
 import { narrow } from "../formats/narrow.ts";
 import type { KernelPool } from "../kernels/pool.ts";
-import type { CompressionStage, Modifier, ModuleReport, ParameterChanges, Replay } from "../modifiers/modifier.ts";
-import type { Statistic, Tap } from "../modifiers/tap.ts";
+import type {
+  CompressionStage,
+  HasWeight,
+  Modifier,
+  ModuleReport,
+  ParameterChanges,
+  Replay,
+} from "../modifiers/modifier.ts";
+import { mergeStatistics, type Statistic, type Tap } from "../modifiers/tap.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
@@ -12,6 +19,7 @@ import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { RunControl } from "./events.ts";
+import type { Observed } from "./executor.ts";
 import { expectEqual } from "./self-check.ts";
 import type { SubgraphRuns } from "./subgraph-runs.ts";
 import type { Weights } from "./weights.ts";
@@ -21,11 +29,11 @@ export class Statistics {
   readonly #seen = new Map<Tap, Statistic>();
 
   /** Keeps what taps have seen in one subgraph; what a tap saw in an earlier one is added to it. */
-  add(statistics: Iterable<readonly [Tap, Statistic]>): void {
-    for (const [tap, seen] of statistics) {
+  add({ taps, statistic }: Observed): void {
+    for (const tap of taps) {
       const before = this.#seen.get(tap);
-      if (before) this.#seen.set(tap, merge(tap, before, seen));
-      else this.#seen.set(tap, seen);
+      if (before) this.#seen.set(tap, merge(tap, before, statistic));
+      else this.#seen.set(tap, statistic);
     }
   }
 
@@ -50,7 +58,7 @@ export class Statistics {
 /** A new total: the old ones may be shared with other taps on the same value. */
 function merge(tap: Tap, before: Statistic, seen: Statistic): Statistic {
   const copy = new Tensor("F32", before.value.shape, before.value.data.slice());
-  return { value: tap.reduce.merge(copy, seen.value), sequences: before.sequences + seen.sequences };
+  return mergeStatistics(tap.reduce, { ...before, value: copy }, seen);
 }
 
 /** What a stage works with. */
@@ -113,10 +121,10 @@ export class Stage implements CompressionStage, CompressedModules {
     return this.context.weights.load(parameter);
   }
 
-  setWeight(module: Linear, value: Tensor<"F32">): void {
+  setWeight(module: HasWeight, value: Tensor<"F32">): void {
     const { weight } = module;
     this.#set(weight, value);
-    if (this.quantized.has(module)) this.unsaved.set(weight, this.#propagated.get(weight));
+    if (this.quantized.has(module as Linear)) this.unsaved.set(weight, this.#propagated.get(weight));
   }
 
   async setEquivalent(where: string, changes: ParameterChanges): Promise<void> {
@@ -150,6 +158,7 @@ export class Stage implements CompressionStage, CompressedModules {
     const { weight } = module;
     this.quantized.set(module, quantized);
     if (propagate) {
+      this.context.weights.discard(weight); // what follows takes its memory
       this.#propagate(weight, dequantizeWeight(quantized, undefined, this.context.weights.buffers));
       this.unsaved.delete(weight);
     } else {

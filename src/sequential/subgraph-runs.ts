@@ -4,21 +4,19 @@ import type { Module } from "../nn/module.ts";
 import type { Value } from "../runtime/executable.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { IntermediatesCache } from "./intermediates.ts";
-import { type ReplayOptions, recordReplay } from "./replay.ts";
 import type { Subgraph } from "./subgraph.ts";
 
 /** Runs one subgraph for modifiers, with the weights as they are at the time. */
 export class SubgraphRuns {
   /**
-   * @param cache - what the subgraph reads in each calibration batch
-   * @param samples - the same for one small sample, or for none
+   * @param samples - what the subgraph reads for one small sample, or for none
+   * @param record - records a module below the subgraph over all batches
    */
   constructor(
     private readonly subgraph: Subgraph,
     private readonly dispatched: DispatchedModel,
-    private readonly cache: IntermediatesCache,
     private readonly samples: IntermediatesCache,
-    private readonly options: ReplayOptions = {},
+    private readonly record: (module: Module) => Promise<Replay>,
   ) {}
 
   /** What the subgraph returns for the sample. */
@@ -36,8 +34,8 @@ export class SubgraphRuns {
     await this.samples.update(0, outputs);
   }
 
-  /** Records what a module below the subgraph is given in each calibration batch. */
+  /** Keeps what a module below the subgraph is given in each calibration batch, to run it again. */
   replay(module: Module): Promise<Replay> {
-    return recordReplay(this.subgraph, module, this.dispatched, this.cache, this.options);
+    return this.record(module);
   }
 }

@@ -1,10 +1,11 @@
 import type { Graph } from "../fx/graph.ts";
 import type { Node } from "../fx/node.ts";
-import type { Reduction, Statistic, Tap } from "../modifiers/tap.ts";
+import type { Reduction, Tap } from "../modifiers/tap.ts";
 import type { HookHandle } from "../nn/module.ts";
 import type { Value } from "../runtime/executable.ts";
 import { Buffers } from "../tensor/buffers.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Observed } from "./executor.ts";
 
 /** One reduction of one value, and the totals that it has come to. */
 interface Observation {
@@ -82,12 +83,12 @@ export class TapRecorder {
     }
   }
 
-  /** What each tap has seen; a module that was called twice has one statistic for each call. */
-  *statistics(): Generator<[Tap, Statistic]> {
+  /** What was seen, value by value; of a module that was called twice, two values. */
+  *observed(): Generator<Observed> {
     for (const { taps, reduce, totals, sequences } of this.#observations) {
-      const statistic = { value: reduce.finish(totals, this.buffers), sequences };
-      for (const total of totals) if (total !== statistic.value) this.buffers.give(total);
-      for (const tap of taps) yield [tap, statistic];
+      const value = reduce.finish(totals);
+      for (const total of totals) if (total !== value) this.buffers.give(total);
+      yield { taps: [...taps], statistic: { value, sequences } };
     }
   }
 

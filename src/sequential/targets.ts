@@ -9,6 +9,13 @@ export function findTargetNodes(model: Module, graph: Graph, targets: ReadonlySe
   return new Set(graph.nodes.filter((node) => node.op === "call_module" && paths.has(node.targetName)));
 }
 
+/** All nodes in which modules are called: their own calls, or those of the modules that hold them. */
+export function findCalls(model: Module, graph: Graph, modules: ReadonlySet<Module>): Set<Node> {
+  const paths = model.namedModules().flatMap(([path, module]) => (modules.has(module) ? [path] : []));
+  const holds = ({ targetName }: Node) => paths.some((path) => `${path}.`.startsWith(`${targetName}.`));
+  return new Set(graph.nodes.filter((node) => node.op === "call_module" && holds(node)));
+}
+
 /**
  * Modules on the way from the root to a target: those with a target below them that are neither targets themselves nor
  * below one. Follows `get_sequential_ancestors`.

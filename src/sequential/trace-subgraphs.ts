@@ -8,7 +8,7 @@ import { traceConsumedNames } from "./consumed-names.ts";
 import { type PartitionOptions, topologicalPartition } from "./partition.ts";
 import { partitionGraph } from "./partition-graph.ts";
 import type { Subgraph } from "./subgraph.ts";
-import { findTargetNodes, getSequentialAncestors } from "./targets.ts";
+import { findCalls, findTargetNodes, getSequentialAncestors } from "./targets.ts";
 import { SequentialTracer } from "./tracer.ts";
 
 /** Names of the dimensions of a model's inputs that vary from batch to batch. */
@@ -16,6 +16,12 @@ const VARYING: readonly Dim[] = ["batch", "seq"];
 
 /** The first batch, or anything with its keys and ranks; the values do not matter. */
 export type SampleInput = Readonly<Record<string, Pick<Tensor, "dtype" | "shape">>>;
+
+/** How a model is cut. */
+export interface SubgraphOptions extends PartitionOptions {
+  /** Modules that must come to lie in one subgraph, such as those that a modifier changes together. */
+  readonly together?: readonly (readonly Module[])[];
+}
 
 /**
  * Traces a model into subgraphs, each sequential target in exactly one; running them in order equals the model.
@@ -33,14 +39,15 @@ export function traceSubgraphs(
   sampleInput: SampleInput,
   sequentialTargets: readonly string[],
   ignore: readonly string[] = [],
-  options: PartitionOptions = {},
+  { together = [], ...options }: SubgraphOptions = {},
 ): Subgraph[] {
   const targets = matchModules(model, sequentialTargets);
   const tracer = new SequentialTracer(getSequentialAncestors(model, targets), new Set(), { ignore });
   const graph = tracer.trace(model, inputTypes(sampleInput), populateConcreteArgs(model, sampleInput));
   const calls = findTargetNodes(model, graph, targets);
   checkCoverage(model, targets, new Set([...calls].map(({ targetName }) => targetName)));
-  const subgraphs = partitionGraph(model, topologicalPartition(graph, calls, options));
+  const kept = together.map((modules) => findCalls(model, graph, new Set(modules)));
+  const subgraphs = partitionGraph(model, topologicalPartition(graph, calls, options, kept));
   traceConsumedNames(subgraphs);
   return subgraphs;
 }

@@ -5,15 +5,22 @@ import type { ParameterValues } from "../runtime/executable.ts";
 import { Buffers } from "../tensor/buffers.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
+/** A value that is being read, or there. */
+interface Loaded {
+  readonly promise: Promise<Tensor<"F32">>;
+  value?: Tensor<"F32">;
+}
+
 /** The weights that are in memory: read from disk when first asked for, kept until they are released. */
 export class Weights implements ParameterValues {
   readonly #parameters: ReadonlyMap<string, Parameter>;
-  readonly #loaded = new Map<Parameter, Promise<Tensor<"F32">>>();
+  readonly #loaded = new Map<Parameter, Loaded>();
   /** Gives memory for weights; what is taken goes back when all are released. */
   readonly buffers = new Buffers();
 
   /** Values that others stand for now; somebody may still read them. */
   readonly #replaced: Tensor<"F32">[] = [];
+  readonly #replacements = new Map<Parameter, Tensor<"F32">>();
 
   constructor(model: Module) {
     this.#parameters = new Map(model.namedParameters());
@@ -36,24 +43,46 @@ export class Weights implements ParameterValues {
 
   /** The values of a parameter, as they were last replaced or as they are on disk. */
   load(parameter: Parameter): Promise<Tensor<"F32">> {
-    const loaded = this.#loaded.get(parameter) ?? parameter.load(this.buffers);
+    const known = this.#loaded.get(parameter);
+    if (known) return known.promise;
+    const loaded: Loaded = {
+      promise: parameter.load(this.buffers).then((value) => {
+        loaded.value = value;
+        return value;
+      }),
+    };
     this.#loaded.set(parameter, loaded);
-    return loaded;
+    return loaded.promise;
   }
 
   /** Lets `value` stand for a parameter until it is released. */
   replace(parameter: Parameter, value: Tensor<"F32">): void {
-    this.#loaded.get(parameter)?.then((replaced) => this.#replaced.push(replaced));
-    this.#loaded.set(parameter, Promise.resolve(value));
+    this.#loaded.get(parameter)?.promise.then((replaced) => this.#replaced.push(replaced));
+    this.#loaded.set(parameter, { promise: Promise.resolve(value), value });
+    this.#replacements.set(parameter, value);
+  }
+
+  /** The values that stand for parameters now, in place of those on disk. */
+  get replacements(): ReadonlyMap<Parameter, Tensor<"F32">> {
+    return this.#replacements;
+  }
+
+  /** Makes room for another value of a parameter: nobody may read any more what {@link load} gave. */
+  discard(parameter: Parameter): void {
+    const value = this.#loaded.get(parameter)?.value;
+    if (!value) return;
+    this.#loaded.delete(parameter);
+    this.buffers.give(value);
   }
 
   /** Forgets all values: a later read goes to disk again, and into the same memory. */
   async releaseAll(): Promise<void> {
-    const loaded = await Promise.allSettled(this.#loaded.values());
+    const loaded = await Promise.allSettled([...this.#loaded.values()].map(({ promise }) => promise));
     const values = loaded.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
     for (const value of [...values, ...this.#replaced]) this.buffers.give(value);
     this.#loaded.clear();
     this.#replaced.length = 0;
+    this.#replacements.clear();
     this.buffers.age();
   }
 

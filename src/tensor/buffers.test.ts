@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { Buffers } from "./buffers.ts";
+import { Tensor } from "./tensor.ts";
 
 test("memory that is given back is taken again for the same dtype and number of elements, and for no other", () => {
   const buffers = new Buffers();
@@ -37,4 +38,23 @@ test("what is kept is not taken again, and neither is what was not taken from he
   buffers.keep(kept);
   for (const tensor of [kept, foreign]) buffers.give(tensor);
   expect([kept.data, foreign.data]).not.toContain(buffers.take("F32", [1]).data);
+});
+
+test("a part of memory that is lent is left alone, the whole is taken back under whatever view", () => {
+  const buffers = new Buffers();
+  const { data } = buffers.take("F32", [4]);
+  buffers.give(new Tensor("F32", [2], data.subarray(2)));
+  expect(buffers.take("F32", [4]).data.buffer).not.toBe(data.buffer);
+  buffers.give(new Tensor("F32", [4], new Float32Array(data.buffer)));
+  expect(buffers.take("F32", [4]).data.buffer).toBe(data.buffer);
+});
+
+test("zeros are zeros in used memory too", () => {
+  const buffers = new Buffers();
+  const used = buffers.take("F32", [2]);
+  used.data.fill(1);
+  buffers.give(used);
+  const zeros = buffers.takeZeros("F32", [2]);
+  expect(zeros.data).toBe(used.data);
+  expect([...zeros.data]).toEqual([0, 0]);
 });

@@ -16,27 +16,30 @@ interface Free {
  */
 export class Buffers {
   readonly #free = new Map<string, Free[]>();
-  readonly #lent = new Set<DataOf<DType>>();
+  readonly #lent = new Set<ArrayBufferLike>();
   #round = 0;
 
   /** A tensor whose values are whatever they are. */
   take<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
     const length = elementCount(shape);
-    const data = (this.#free.get(`${dtype} ${length}`)?.pop()?.data ?? allocate(dtype, length)) as DataOf<D>;
-    this.#lent.add(data);
-    return new Tensor(dtype, shape, data);
+    return this.#lend(dtype, shape, this.#takeFree(dtype, length) ?? allocate(dtype, length));
   }
 
-  /** A tensor of zeros. */
+  /** A tensor of zeros. What is new is zero, and takes no room before something is written there. */
   takeZeros<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
-    const tensor = this.take(dtype, shape);
-    tensor.bytes.fill(0);
-    return tensor;
+    const length = elementCount(shape);
+    const free = this.#takeFree(dtype, length);
+    free?.fill(0 as never);
+    return this.#lend(dtype, shape, free ?? allocate(dtype, length));
   }
 
-  /** Hands back the memory of a tensor that nobody reads any more. What was not taken from here is left alone. */
+  /**
+   * Hands back the memory of a tensor that nobody reads any more. What was not taken from here, or is a part of what was, is
+   * left alone.
+   */
   give({ dtype, data }: Tensor): void {
-    if (!this.#lent.delete(data)) return;
+    const isWhole = data.byteLength === data.buffer.byteLength;
+    if (!isWhole || !this.#lent.delete(data.buffer)) return;
     const key = `${dtype} ${data.length}`;
     const freed = { data, since: this.#round };
     const free = this.#free.get(key);
@@ -46,7 +49,7 @@ export class Buffers {
 
   /** Lets the memory of a tensor stay where it is, even if it is handed back. */
   keep({ data }: Tensor): void {
-    this.#lent.delete(data);
+    this.#lent.delete(data.buffer);
   }
 
   /** Ends a round: memory that nobody has taken for some rounds is left to the garbage collector. */
@@ -63,5 +66,14 @@ export class Buffers {
   clear(): void {
     this.#free.clear();
     this.#lent.clear();
+  }
+
+  #takeFree<D extends DType>(dtype: D, length: number): DataOf<D> | undefined {
+    return this.#free.get(`${dtype} ${length}`)?.pop()?.data as DataOf<D> | undefined;
+  }
+
+  #lend<D extends DType>(dtype: D, shape: readonly number[], data: DataOf<D>): Tensor<D> {
+    this.#lent.add(data.buffer);
+    return new Tensor(dtype, shape, data);
   }
 }

@@ -1,6 +1,6 @@
 import { expect, expectTypeOf, test } from "vitest";
 import { ShapeError } from "../errors.ts";
-import { fromFloat32, isFloat, isFloatDType, rounder, toFloat32 } from "./convert.ts";
+import { fromFloat32, isFloat, isFloatDType, narrowEnd, rounder, toFloat32, widenInPlace } from "./convert.ts";
 import type { FloatDType } from "./dtype.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -16,6 +16,19 @@ test.each<[FloatDType, number[], number[]]>([
   expect([...stored.data]).toEqual(bits);
   expect(toFloat32(stored)).toEqual(new Tensor("F32", [1, 2], Float32Array.from(values)));
 });
+
+test.each<FloatDType>(["F32", "F16", "BF16"])(
+  "what is put into the end of a tensor in %s is widened in place",
+  (dtype) => {
+    for (const length of [1, 2, 3, 7, 8]) {
+      const values = Float32Array.from({ length }, (_, i) => 1.5 - i);
+      const result = Tensor.zeros("F32", [length]);
+      narrowEnd(result, dtype).set(fromFloat32(new Tensor("F32", [length], values), dtype).bytes);
+      widenInPlace(result, dtype);
+      expect(result.data).toEqual(values);
+    }
+  },
+);
 
 test("a tensor that has the dtype already is returned itself", () => {
   expect(toFloat32(third)).toBe(third);

@@ -1,7 +1,7 @@
 import { ShapeError } from "../errors.ts";
 import { bfloat16ToFloat32, encodeBfloat16, float32ToBfloat16 } from "./bfloat16.ts";
 import { Buffers } from "./buffers.ts";
-import { allocate, type DataOf, type DType, type FloatDType } from "./dtype.ts";
+import { allocate, byteSize, type DataOf, type DType, type FloatDType, viewBytes } from "./dtype.ts";
 import { decodeFloat16, encodeFloat16, float16ToFloat32, float32ToFloat16 } from "./float16.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -33,6 +33,18 @@ export function toFloat32(tensor: Tensor, buffers = new Buffers()): Tensor<"F32"
     return result;
   }
   throw new ShapeError(`tensor: dtype ${tensor.dtype}, expected one of ${FLOAT_DTYPES.join(", ")}.`);
+}
+
+/** The bytes at the end of an F32 tensor that its elements take in `dtype`: see {@link widenInPlace}. */
+export function narrowEnd(tensor: Tensor<"F32">, dtype: FloatDType): Uint8Array {
+  return tensor.bytes.subarray(tensor.byteLength - byteSize(dtype) * tensor.data.length);
+}
+
+/** Widens to F32, in place, what was put into the end of a tensor in `dtype`: from the beginning on, nothing is lost. */
+export function widenInPlace(tensor: Tensor<"F32">, dtype: FloatDType): void {
+  const bits = viewBytes(dtype, narrowEnd(tensor, dtype)) as Uint16Array;
+  if (dtype === "BF16") bfloat16ToFloat32(bits, tensor.data);
+  if (dtype === "F16") float16ToFloat32(bits, tensor.data);
 }
 
 /** `tensor` in `dtype`, rounded half to even; the tensor itself if it has that dtype already. */

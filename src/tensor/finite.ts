@@ -1,9 +1,13 @@
-/** The exponent bits of a float32; all are set in infinities and NaN, and only there. */
-const EXPONENT = 0x7f800000;
+import { copyIn, local, PIECE, reserve } from "../wasm/local-memory.ts";
 
 /** Index of the first value that is NaN or infinite; −1 if there is none. */
 export function findNonFinite(values: Float32Array): number {
-  const words = new Int32Array(values.buffer, values.byteOffset, values.length);
-  for (let i = 0; i < words.length; i++) if ((words[i] & EXPONENT) === EXPONENT) return i;
+  const [place] = reserve(4 * PIECE);
+  for (let start = 0; start < values.length; start += PIECE) {
+    const piece = values.subarray(start, start + PIECE);
+    copyIn(place, piece);
+    const found = local.findNonFinite(place, piece.length);
+    if (found < piece.length) return start + found;
+  }
   return -1;
 }

@@ -9,7 +9,8 @@ import { openCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { bindCheckpoint } from "../../src/formats/bind-checkpoint.ts";
 import { simulateActivations } from "../../src/formats/simulate-activations.ts";
 import { createModel } from "../../src/models/registry.ts";
-import { type OneshotOptions, oneshot } from "../../src/oneshot.ts";
+import { oneshot } from "../../src/oneshot.ts";
+import type { OneshotOptions } from "../../src/oneshot-options.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { runSequentially } from "../run-model.ts";
 
@@ -83,6 +84,11 @@ const CASES = {
   "Mixtral in groups of 32": { model: tiny("mixtral"), recipe: int4({ strategy: "group", group_size: 32 }) },
   "Qwen3-MoE in groups of 32": { model: tiny("qwen3_moe"), recipe: int4({ strategy: "group", group_size: 32 }) },
   "Qwen2-MoE in groups of 32": { model: tiny("qwen2_moe"), recipe: int4({ strategy: "group", group_size: 32 }) },
+  "Mixtral with half of its experts": {
+    model: tiny("mixtral"),
+    recipe: "REAPPruningModifier: {sparsity: 0.5}",
+    dataset: [{ input_ids: ids }],
+  },
   "GPT-2, lm_head alone": { model: tiny("gpt2"), recipe: int4({ strategy: "channel" }, []) },
   "OPT in groups of 32": { model: tiny("opt"), recipe: int4({ strategy: "group", group_size: 32 }) },
   "GPT-NeoX in groups of 32": { model: tiny("gpt_neox"), recipe: int4({ strategy: "group", group_size: 32 }) },

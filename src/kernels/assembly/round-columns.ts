@@ -15,7 +15,8 @@ const BLOCK: usize = 32;
  * each column's scale; scale and zero: [groups, lanes] in float32; pruned: [rows, n] bytes, 1 for a weight that is zero and
  * stays so, or 0 for none; factor: [p, k] is L[k, p] inside the block;
  * correction: [width, lanes], Σ D[k] L[k, p] over the positions after the block, replaced by D; loss: float64, one a row;
- * scratch: room for 3 · width · 8 float32.
+ * scratch: room for 3 · width · 8 float32. lowest, highest: numbers that have codes; fraction: bits of a float's fraction, 0 for
+ * integers; smallest: the least float that is not subnormal.
  */
 export function roundBlock(
   weight: usize,
@@ -35,6 +36,8 @@ export function roundBlock(
   width: usize,
   lowest: f32,
   highest: f32,
+  smallest: f32,
+  fraction: u32,
   begin: usize,
   end: usize,
 ): void {
@@ -50,7 +53,21 @@ export function roundBlock(
       for (let p = stop; p-- > start; ) {
         const column = <usize>load<u32>(order + (p << 2));
         const place = (<usize>load<u32>(group + (column << 2)) * lanes + row) << 2;
-        roundPosition(original, difference, sums, factor, scale + place, zero + place, width, p, stop, lowest, highest);
+        roundPosition(
+          original,
+          difference,
+          sums,
+          factor,
+          scale + place,
+          zero + place,
+          width,
+          p,
+          stop,
+          lowest,
+          highest,
+          smallest,
+          fraction,
+        );
         if (pruned != 0) {
           const marks = pruned + row * n + column;
           clearPruned(
@@ -70,6 +87,7 @@ export function roundBlock(
       }
       stop = start;
     }
+    if (fraction > 0) encodeFloats(original, width, smallest, fraction);
     scatter(original, difference, sums, order, correction, codes, loss, n, lanes, width, row, min(ROWS, rows - row));
   }
 }
@@ -174,6 +192,8 @@ function roundPosition(
   stop: usize,
   lowest: f32,
   highest: f32,
+  smallest: f32,
+  fraction: u32,
 ): void {
   const line = factor + ((p * width) << 2);
   const place = (p * ROWS) << 2;
@@ -192,11 +212,35 @@ function roundPosition(
     const s = v128.load(scale + shift);
     const z = v128.load(zero + shift);
     const value = f32x4.add(f32x4.div(target, s), z);
-    const code = f32x4.nearest(f32x4.min(f32x4.max(value, f32x4.splat(lowest)), f32x4.splat(highest)));
+    const clamped = f32x4.min(f32x4.max(value, f32x4.splat(lowest)), f32x4.splat(highest));
+    const code = fraction == 0 ? f32x4.nearest(clamped) : nearestFloats(clamped, smallest, fraction);
     const decoded = f32x4.mul(f32x4.sub(code, z), s);
     v128.store(difference + place + shift, f32x4.sub(w, decoded));
     v128.store(sums + place + shift, f32x4.mul(f32x4.sub(target, decoded), diagonal));
     v128.store(original + place + shift, code);
+  }
+}
+
+/** The floats nearest to four numbers, half to even: steps are a power of two of each number's own, those of `smallest` below it. */
+function nearestFloats(values: v128, smallest: f32, fraction: u32): v128 {
+  const powers = v128.and(values, i32x4.splat(0x7f800000));
+  const steps = f32x4.mul(f32x4.max(powers, f32x4.splat(smallest)), f32x4.splat(1 / <f32>(1 << fraction)));
+  return f32x4.mul(f32x4.nearest(f32x4.div(values, steps)), steps);
+}
+
+/** Puts the bits of floats, as numbers, in place of the floats; a zero has no sign. */
+function encodeFloats(codes: usize, width: usize, smallest: f32, fraction: u32): void {
+  const shift = 23 - fraction;
+  const bias = (reinterpret<u32>(smallest) >> shift) - ((<u32>1) << fraction);
+  const sign: f32 = fraction == 3 ? 128 : 8;
+  for (let at = codes; at < codes + ((width * ROWS) << 2); at += 4) {
+    const value = load<f32>(at);
+    const magnitude = abs(value);
+    const bits =
+      magnitude < smallest
+        ? (magnitude / smallest) * <f32>(1 << fraction)
+        : <f32>((reinterpret<u32>(magnitude) >> shift) - bias);
+    store<f32>(at, value < 0 ? bits + sign : bits);
   }
 }
 
@@ -247,7 +291,7 @@ function scatter(
     const line = codes + (row + lane) * n;
     let sum = load<f64>(loss + ((row + lane) << 3));
     for (let p: usize = 0; p < width; p++) {
-      store<i8>(line + load<u32>(order + (p << 2)), <i8>load<f32>(original + ((p * ROWS + lane) << 2)));
+      store<i8>(line + load<u32>(order + (p << 2)), <i8>(<i32>load<f32>(original + ((p * ROWS + lane) << 2))));
       const error = <f64>load<f32>(sums + ((p * ROWS + lane) << 2));
       sum += (error * error) / 2;
     }

@@ -1,7 +1,7 @@
 import type { Linear } from "../../nn/linear.ts";
 import type { Module } from "../../nn/module.ts";
+import { finiteWeight } from "../../observers/finite-weight.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { finiteWeight } from "../finite.ts";
 import type { CompressionStage, Modifier, ModifierContext } from "../modifier.ts";
 import { bySharedInput } from "../shared-input.ts";
 import type { Reduction, Statistic, Tap } from "../tap.ts";

@@ -1,7 +1,7 @@
 import type { Linear } from "../../nn/linear.ts";
 import type { Module } from "../../nn/module.ts";
+import { finiteWeight } from "../../observers/finite-weight.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { finiteWeight } from "../finite.ts";
 import type { CompressionStage, Modifier } from "../modifier.ts";
 import { type PruningTargets, prunedLinears } from "./pruned-linears.ts";
 

@@ -2,7 +2,7 @@ import { CausalLM } from "../../models/causal-lm.ts";
 import type { Linear } from "../../nn/linear.ts";
 import { matchModules } from "../../nn/match.ts";
 import type { Module } from "../../nn/module.ts";
-import { finiteWeight } from "../finite.ts";
+import { finiteWeight } from "../../observers/finite-weight.ts";
 import type { CompressionStage, Modifier } from "../modifier.ts";
 import { bySharedInput } from "../shared-input.ts";
 import { columnEnergy, type Tap } from "../tap.ts";

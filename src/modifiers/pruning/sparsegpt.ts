@@ -1,8 +1,8 @@
 import { RecipeError } from "../../errors.ts";
 import type { PruningProblem } from "../../kernels/prune-columns.ts";
+import { finiteWeight } from "../../observers/finite-weight.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { finiteWeight } from "../finite.ts";
-import { prepareHessian, warnOfFailures, withoutColumns } from "../hessian.ts";
+import { prepareHessian, relativeError, warnOfFailures, withoutColumns } from "../hessian.ts";
 import type { CompressionStage, FinalizeContext } from "../modifier.ts";
 import { type Statistic, secondMoment } from "../tap.ts";
 import { CalibratedPruning, type PruningTarget, pruneByNorms, pruneUnseen } from "./calibrated-pruning.ts";
@@ -66,9 +66,13 @@ export class SparseGPTModifier extends CalibratedPruning<SparseGPTOptions> {
       return pruneByNorms(stage, targets, norms, PRUNED_BY_MAGNITUDE);
     }
     for (const [index, { path, module }] of targets.entries()) {
-      stage.setPruned(module, new Tensor("F32", module.weight.shape, results[index].weight));
+      const { weight, loss: error } = results[index];
+      const after = new Tensor("F32", module.weight.shape, weight);
+      const change = { before: weights[index], after, loss: error };
+      const errorInDecibels = await relativeError(stage, change, seen, hessian);
+      stage.setPruned(module, after);
       const seconds = (performance.now() - start) / 1000 / targets.length;
-      stage.report({ module: path, error: results[index].loss, seconds });
+      stage.report({ module: path, error, errorInDecibels, seconds });
     }
   }
 

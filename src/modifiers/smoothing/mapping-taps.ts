@@ -22,6 +22,13 @@ export class MappingTaps {
   /** The mappings of a stage in order, each with what its tap has seen. */
   *seenIn(stage: CompressionStage): Generator<[mapping: Mapping, seen: Statistic | undefined]> {
     const modules = new Set(stage.modules.map(([, module]) => module));
-    for (const [mapping, tap] of this.#taps) if (modules.has(mapping.module)) yield [mapping, stage.statistic(tap)];
+    for (const mapping of this.#taps.keys())
+      if (modules.has(mapping.module)) yield [mapping, this.seen(stage, mapping)];
+  }
+
+  /** What a mapping's tap has seen; undefined without one. */
+  seen(stage: CompressionStage, mapping: Mapping): Statistic | undefined {
+    const tap = this.#taps.get(mapping);
+    return tap && stage.statistic(tap);
   }
 }

@@ -1,0 +1,69 @@
+// What each step of a method gives: SmolLM2-135M in int4, symmetric, groups of 64, perplexity on two texts.
+//
+//   npm run bench:quality -- [--model DIR] [--samples N] [--only PATTERN]
+//
+// MODEL is a folder or a Hub id; PATTERN, a regular expression, picks rows of the table. Calibrated on the first N (32) lines of
+// Moby-Dick; the texts are a speech and later chapters of the book.
+import { parseArgs } from "node:util";
+import { evaluate, resolveModel } from "layerwise";
+import { here, markdownTable, measure } from "./measure.ts";
+
+const { values } = parseArgs({
+  options: {
+    model: { type: "string", default: "HuggingFaceTB/SmolLM2-135M-Instruct" },
+    samples: { type: "string", default: "32" },
+    only: { type: "string", default: "" },
+  },
+});
+
+/** A row of the table: the modifier, the fields it has beside the scheme, and how often the model is run, if not as it wants. */
+type Method = readonly [name: string, modifier: string, fields?: string, passes?: 1 | 2];
+
+const METHODS: readonly Method[] = [
+  ["round to nearest", "QuantizationModifier"],
+  ["round to nearest, `imatrix_mse`", "QuantizationModifier", "weight_observer: imatrix_mse"],
+  ["GPTQ", "GPTQModifier"],
+  ["GPTQ, `memoryless_mse`", "GPTQModifier", "weight_observer: memoryless_mse"],
+  ["GPTQ, `imatrix_mse`", "GPTQModifier", "weight_observer: imatrix_mse"],
+  ["and one pass", "GPTQModifier", "weight_observer: imatrix_mse", 1],
+  ["and refined: `preset: best`", "GPTQModifier", "preset: best"],
+  ["`preset: best` in two passes", "GPTQModifier", "preset: best", 2],
+];
+
+/** The benchmark's scheme, for any modifier. */
+const recipeOf = ([, modifier, fields = ""]: Method) => `
+quality_stage:
+  quantization_modifiers:
+    ${modifier}:
+      ignore: [lm_head]
+      ${fields}
+      config_groups:
+        group_0:
+          targets: [Linear]
+          weights: { num_bits: 4, type: int, symmetric: true, strategy: group, group_size: 64 }
+`;
+
+const model = await resolveModel(values.model);
+const output = here("../out/quality");
+
+async function perplexities(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const text of ["state-of-the-union.txt", "moby-dick.txt"]) {
+    const { perplexity } = await evaluate({ model: folder, dataset: here(`data/${text}`) });
+    found.push(perplexity.toFixed(2));
+  }
+  return found;
+}
+
+async function row(method: Method): Promise<string[]> {
+  const [name, , , passes] = method;
+  const run = { model, dataset: here("data/calibration.jsonl"), output, samples: Number(values.samples), passes };
+  const { seconds } = await measure({ ...run, recipe: recipeOf(method) });
+  const cells = [name, ...(await perplexities(output)), `${seconds.toFixed(0)} s`];
+  process.stderr.write(`${cells.join("  ")}\n`);
+  return cells;
+}
+
+const rows = [["dense", ...(await perplexities(model)), ""]];
+for (const method of METHODS.filter(([name]) => new RegExp(values.only).test(name))) rows.push(await row(method));
+console.log(markdownTable(["method", "State of the Union", "Moby-Dick", "time"], rows));

@@ -1,0 +1,102 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { randomValues } from "../../test/gptq-reference.ts";
+import { decodePlainly, encodePlainly } from "../../test/plain-codes.ts";
+import { rounder } from "../tensor/convert.ts";
+import type { FloatDType } from "../tensor/dtype.ts";
+import { type CodeKind, decodeTiles, encodeTiles, type Tiles, tileExtremes } from "./tiles.ts";
+
+const RANGES: Readonly<Record<CodeKind, readonly [number, number]>> = {
+  integer: [-8, 7],
+  float8: [-448, 448],
+  float4: [-6, 6],
+};
+
+/** Matrices of any small shape, and some larger than what is worked on at a time, in tiles of any size. */
+const matrices = fc.record({
+  rows: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 100, max: 300 })),
+  columns: fc.oneof(fc.integer({ min: 1, max: 21 }), fc.integer({ min: 90, max: 130 })),
+  tileRows: fc.integer({ min: 1, max: 40 }),
+  tileColumns: fc.integer({ min: 1, max: 40 }),
+});
+const kinds = fc.constantFrom<CodeKind>("integer", "float8", "float4");
+const dtypes = fc.constantFrom<FloatDType>("F32", "BF16", "F16");
+
+const tilesInRow = ({ columns, tileColumns }: Tiles) => Math.ceil(columns / tileColumns);
+const tileCount = (tiles: Tiles) => Math.ceil(tiles.rows / tiles.tileRows) * tilesInRow(tiles);
+const tileOf = (tiles: Tiles, at: number) =>
+  Math.floor(at / tiles.columns / tiles.tileRows) * tilesInRow(tiles) +
+  Math.floor((at % tiles.columns) / tiles.tileColumns);
+
+test("minima and maxima are those of each tile", () => {
+  fc.assert(
+    fc.property(matrices, fc.nat(), (tiles, seed) => {
+      const x = randomValues(tiles.rows * tiles.columns, seed);
+      const [low, high] = [new Float32Array(tileCount(tiles)).fill(0.5), new Float32Array(tileCount(tiles)).fill(0.5)];
+      const [smallest, largest] = [low.slice(), high.slice()];
+      for (const [at, value] of x.entries()) {
+        const tile = tileOf(tiles, at);
+        smallest[tile] = Math.min(smallest[tile], value);
+        largest[tile] = Math.max(largest[tile], value);
+      }
+      tileExtremes(x, tiles, low, high);
+      expect([low, high]).toEqual([smallest, largest]);
+    }),
+  );
+});
+
+test.each([0, 3, 4, 8])("a NaN at place %i of a run makes its minimum and maximum NaN, and no other", (place) => {
+  const x = new Float32Array(18).fill(1);
+  x[place] = Number.NaN;
+  const [low, high] = [Float32Array.of(1, 1), Float32Array.of(1, 1)];
+  tileExtremes(x, { rows: 2, columns: 9, tileRows: 1, tileColumns: 9 }, low, high);
+  expect([...low, ...high]).toEqual([Number.NaN, 1, Number.NaN, 1]);
+});
+
+test("codes, and what they stand for, are those of plain arithmetic, bit for bit", () => {
+  fc.assert(
+    fc.property(matrices, kinds, dtypes, fc.boolean(), fc.nat(), (tiles, kind, dtype, isShifted, seed) => {
+      const rd = rounder(dtype);
+      const range = RANGES[kind];
+      const scale = randomValues(tileCount(tiles), seed + 1).map((value) => rd(Math.abs(value) / range[1]) || rd(0.1));
+      const zeroPoint = scale.map((_, tile) => (isShifted && kind === "integer" ? (tile % 16) - 8 : 0));
+      const x = randomValues(tiles.rows * tiles.columns, seed).map((value, at) => (at % 7 === 0 ? 0 : rd(value)));
+      const codes = new Uint8Array(x.length);
+      encodeTiles(x, tiles, { scale, zeroPoint, dtype }, kind, range, codes);
+      const decoded = new Float32Array(x.length);
+      decodeTiles(codes, tiles, { scale, zeroPoint, dtype }, kind, decoded);
+      const plain = Array.from(x, (_, at) => tileOf(tiles, at)).map((tile) => ({
+        kind,
+        dtype,
+        range,
+        scale: scale[tile],
+        zeroPoint: zeroPoint[tile],
+      }));
+      expect(codes).toEqual(Uint8Array.from(x, (value, at) => encodePlainly(value, plain[at])));
+      expect(decoded).toEqual(Float32Array.from(codes, (code, at) => decodePlainly(code, plain[at])));
+    }),
+  );
+});
+
+test.each(["integer", "float8", "float4"] as const)("every %s code of one byte is decoded as plainly", (kind) => {
+  const codes = Uint8Array.from({ length: kind === "float4" ? 16 : 256 }, (_, code) => code);
+  const tiles = { rows: 1, columns: codes.length, tileRows: 1, tileColumns: codes.length };
+  const x = new Float32Array(codes.length);
+  for (const dtype of ["F32", "BF16", "F16"] as const) {
+    decodeTiles(codes, tiles, { scale: Float32Array.of(0.3), zeroPoint: Float32Array.of(0), dtype }, kind, x);
+    const plain = { kind, dtype, scale: Math.fround(0.3), zeroPoint: 0, range: RANGES[kind] };
+    expect(x).toEqual(Float32Array.from(codes, (code) => decodePlainly(code, plain)));
+  }
+});
+
+test.each([
+  [[-128.4, -0.5, 1.5, 2.5, Number.POSITIVE_INFINITY, Number.NaN], "integer", [-128, 127], [0x80, 0, 2, 2, 127, 0]],
+  [[-448, 0.001, 17, 19, -0.00001, 1000], "float8", [-448, 448], [0xfe, 1, 0x58, 0x5a, 0x80, 0x7e]],
+  [[-6, 0.25, 2.5, 5, -0.25, -0], "float4", [-6, 6], [15, 0, 4, 6, 8, 0]],
+] as const)("%j become %s codes from %j, half to even", (values, kind, range, expected) => {
+  const codes = new Uint8Array(values.length);
+  const tiles = { rows: 1, columns: values.length, tileRows: 1, tileColumns: values.length };
+  const scales = { scale: Float32Array.of(1), zeroPoint: Float32Array.of(0), dtype: "F32" as const };
+  encodeTiles(Float32Array.from(values), tiles, scales, kind, range, codes);
+  expect([...codes]).toEqual(expected);
+});

@@ -1,0 +1,131 @@
+import type { FloatDType } from "../tensor/dtype.ts";
+import { copyIn, copyOut, local, PIECE, reserve } from "../wasm/local-memory.ts";
+
+/** A row-major matrix, and the tiles of `tileRows` × `tileColumns` elements, cut at its edges, that share a number each. */
+export interface Tiles {
+  readonly rows: number;
+  readonly columns: number;
+  readonly tileRows: number;
+  readonly tileColumns: number;
+}
+
+/** What turns the elements of each tile into numbers of codes and back. */
+export interface TileScales {
+  /** One a tile, row by row. */
+  readonly scale: Float32Array;
+  /** One a tile. */
+  readonly zeroPoint: Float32Array;
+  /** Each operation is rounded to it. */
+  readonly dtype: FloatDType;
+}
+
+/** How numbers become codes of one byte, half to even. */
+export type CodeKind = "integer" | "float8" | "float4";
+
+/** What the kernels call them. */
+const DTYPES: Readonly<Record<FloatDType, number>> = { F32: 0, BF16: 1, F16: 2 };
+const KINDS: Readonly<Record<CodeKind, number>> = { integer: 0, float8: 1, float4: 2 };
+
+/**
+ * Takes the elements of each tile into a minimum and a maximum; both are NaN where one is.
+ *
+ * @param smallest - one a tile: where the minima begin
+ * @param largest - one a tile
+ */
+export function tileExtremes(x: Float32Array, tiles: Tiles, smallest: Float32Array, largest: Float32Array): void {
+  for (const { elements, tilesOf, arguments: shape } of pieces(tiles)) {
+    const [from, low, high] = reserve(4 * elements.length, 4 * tilesOf.length, 4 * tilesOf.length);
+    const [minima, maxima] = [smallest, largest].map((all) => tilesOf.in(all));
+    copyIn(from, elements.in(x));
+    copyIn(low, minima);
+    copyIn(high, maxima);
+    local.tileExtremes(from, low, high, ...shape);
+    copyOut(low, minima);
+    copyOut(high, maxima);
+  }
+}
+
+/** Codes of x: clamp(x / scale + zeroPoint) to `range`, rounded. */
+export function encodeTiles(
+  x: Float32Array,
+  tiles: Tiles,
+  { scale, zeroPoint, dtype }: TileScales,
+  kind: CodeKind,
+  range: readonly [lowest: number, highest: number],
+  codes: Int8Array | Uint8Array,
+): void {
+  for (const { elements, tilesOf, arguments: shape } of pieces(tiles)) {
+    const [from, to, scales, zeros] = reserve(
+      4 * elements.length,
+      elements.length,
+      4 * tilesOf.length,
+      4 * tilesOf.length,
+    );
+    copyIn(from, elements.in(x));
+    copyIn(scales, tilesOf.in(scale));
+    copyIn(zeros, tilesOf.in(zeroPoint));
+    local.encodeTiles(from, to, scales, zeros, ...shape, DTYPES[dtype], KINDS[kind], ...range);
+    copyOut(to, elements.in(codes));
+  }
+}
+
+/** What codes stand for: (number − zeroPoint) · scale. */
+export function decodeTiles(
+  codes: Int8Array | Uint8Array,
+  tiles: Tiles,
+  { scale, zeroPoint, dtype }: TileScales,
+  kind: CodeKind,
+  x: Float32Array,
+): void {
+  for (const { elements, tilesOf, arguments: shape } of pieces(tiles)) {
+    const [from, to, scales, zeros] = reserve(
+      elements.length,
+      4 * elements.length,
+      4 * tilesOf.length,
+      4 * tilesOf.length,
+    );
+    copyIn(from, elements.in(codes));
+    copyIn(scales, tilesOf.in(scale));
+    copyIn(zeros, tilesOf.in(zeroPoint));
+    local.decodeTiles(from, to, scales, zeros, ...shape, DTYPES[dtype], KINDS[kind]);
+    copyOut(to, elements.in(x));
+  }
+}
+
+/** Neighbours in an array. */
+class Span {
+  constructor(
+    private readonly start: number,
+    private readonly end: number,
+  ) {}
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  in<T extends Float32Array | Int8Array | Uint8Array>(values: T): T {
+    return values.subarray(this.start, this.end) as T;
+  }
+}
+
+/** Some rows of a matrix, their tiles, and how the kernels are told of them. */
+interface Piece {
+  readonly elements: Span;
+  readonly tilesOf: Span;
+  /** Rows that the first tile has above, rows, columns, and the size of a tile. */
+  readonly arguments: readonly [phase: number, rows: number, columns: number, tileRows: number, tileColumns: number];
+}
+
+/** A matrix in pieces of whole rows. */
+function* pieces({ rows, columns, tileRows, tileColumns }: Tiles): Generator<Piece> {
+  const [height, tilesInRow] = [Math.max(1, Math.floor(PIECE / columns)), Math.ceil(columns / tileColumns)];
+  for (let start = 0; start < rows; start += height) {
+    const end = Math.min(start + height, rows);
+    const [first, last] = [Math.floor(start / tileRows), Math.floor((end - 1) / tileRows)];
+    yield {
+      elements: new Span(start * columns, end * columns),
+      tilesOf: new Span(first * tilesInRow, (last + 1) * tilesInRow),
+      arguments: [start - first * tileRows, end - start, columns, tileRows, tileColumns],
+    };
+  }
+}

@@ -1,0 +1,86 @@
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { compressedModules } from "../formats/bind-checkpoint.ts";
+import { describeScheme } from "../formats/describe-scheme.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { Buffer, type Parameter } from "../nn/parameter.ts";
+import { Comparison } from "../tensor/comparison.ts";
+import { findOutliers, peersOf } from "./outliers.ts";
+import { type Problem, problem } from "./problem.ts";
+
+/** How near a parameter is to what it was before. */
+export interface WeightFidelity {
+  /** Path of the module, or of a parameter that is no `weight`. */
+  readonly module: string;
+  /** How it is quantized, in words; "as they are" where it is not. */
+  readonly weights: string;
+  /** Energy of the original values over that of the differences, in dB; infinite (null in JSON) where there are none. */
+  readonly signalToNoise: number;
+  /** Cosine of the angle between the values, as one vector, and the original ones. */
+  readonly cosine: number;
+}
+
+const DENSE = "as they are";
+
+/** Compares each parameter of a model with the same of another, with one of each in memory. */
+export async function* compareWeights(
+  model: CausalLM,
+  checkpoint: Checkpoint,
+  original: CausalLM,
+): AsyncGenerator<WeightFidelity> {
+  const compressed = compressedModules(model, checkpoint);
+  const originals = new Map<string, Parameter>();
+  for (const [path, module] of original.namedModules())
+    for (const [field, parameter] of module.ownParameters()) originals.set(`${path}.${field}`, parameter);
+  for (const [path, parameter] of model.namedParameters()) {
+    const before = originals.get(path);
+    if (parameter instanceof Buffer || !before) continue; // such as the matrix of a transform
+    const module = path.replace(/\.weight$/, "");
+    const scheme = path === module ? undefined : compressed.get(module)?.scheme;
+    const comparison = new Comparison();
+    comparison.add((await parameter.load()).data, (await before.load()).data);
+    const { signalToNoise, cosine } = comparison;
+    yield { module, weights: scheme ? describeScheme(scheme) : DENSE, signalToNoise, cosine };
+  }
+}
+
+/** Between layers, what is rounded alike differs by less, in dB. */
+const FLOOR = 10;
+/** Parameters that are nearer than this, in dB, were not changed but for their dtype. */
+const UNCHANGED = 40;
+
+/**
+ * Tells of parameters that are far out of line with their peers. Where smoothing or rotations have moved factors between
+ * parameters, so that those which are not quantized differ too, weights do not compare, and nothing is said of them.
+ */
+export function judgeWeights(weights: readonly WeightFidelity[], onNote: (note: string) => void): Problem[] {
+  const moved = movedKinds(weights);
+  if (moved.length > 0) {
+    onNote(
+      `weights are not judged one by one: ${moved.join(", ")} differ in most layers, as after smoothing or rotation`,
+    );
+    return [];
+  }
+  const measured = weights.map(({ module, weights: kind, signalToNoise }) => ({
+    path: module,
+    kind,
+    value: signalToNoise,
+  }));
+  return findOutliers(measured, FLOOR).map(({ path, value, typical }) =>
+    problem(
+      path,
+      `its weight is ${value.toFixed(1)} dB above its error`,
+      `about ${typical.toFixed(1)} dB as of its peers`,
+    ),
+  );
+}
+
+/** Kinds of parameters that are not quantized, and are changed all the same in most places. */
+function movedKinds(weights: readonly WeightFidelity[]): string[] {
+  const dense = weights.filter(({ weights: kind }) => kind === DENSE);
+  const kinds = [...new Set(dense.map(({ module }) => peersOf(module)))];
+  return kinds.filter((kind) => {
+    const peers = dense.filter(({ module }) => peersOf(module) === kind);
+    const changed = peers.filter(({ signalToNoise }) => !(signalToNoise >= UNCHANGED));
+    return peers.length > 1 && 2 * changed.length > peers.length;
+  });
+}
