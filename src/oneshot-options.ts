@@ -9,8 +9,8 @@ import type { IntermediatesOptions } from "./sequential/intermediates.ts";
 import type { SubgraphOptions } from "./sequential/trace-for-run.ts";
 
 /**
- * Arguments of `oneshot`; names and meanings as in llm-compressor's entry point of that name. To what is named in `format` beside
- * `compressed-tensors` the output is exported once it is finished, into a folder beside it: `<output>-gguf`.
+ * Arguments of `oneshot`; names and meanings as in llm-compressor's entry point of that name. To what is named in `format`
+ * beside `compressed-tensors` the output is exported once it is finished, into a folder beside it: `<output>-gguf`.
  */
 export interface OneshotOptions
   extends RunControl,

@@ -80,7 +80,7 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   } finally {
     await Promise.all([kernels.close(), checkpoint.close()]);
   }
-  await timeStep(profiler, "export", () => exportBeside(options));
+  if (options.format) await timeStep(profiler, "export", () => exportBeside(options));
 }
 
 /** Writes what goes along with the weights, and lets the output appear if nothing is wrong with it. */

@@ -49,7 +49,7 @@ test.each([false, true])("the spans of a profile follow one another and are nest
   expect(within(phases, ofKind(spans, "subgraph"))).toEqual([]);
   expect(ofKind(spans, "module")).toHaveLength(28);
   const steps = new Set(ofKind(spans, "step").map(({ name }) => name));
-  expect(steps).toEqual(new Set(["tokenize", "trace", "self-check", "write", "journal", "finish"]));
+  expect(steps).toEqual(new Set(["tokenize", "trace", "self-check", "write", "journal", "finish", "verify"]));
   const operators = new Set(ofKind(spans, "operator").map(({ name }) => name));
   expect(operators).toContain("Gemm");
   expect(ofKind(spans, "read").map(({ name }) => name)).toContain("model.layers.3.mlp.down_proj.weight");

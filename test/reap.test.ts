@@ -15,15 +15,15 @@ import { readSafetensors } from "./read-safetensors.ts";
 import { runSequentially } from "./run-model.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
-const fixture = (path: string) => fileURLToPath(new URL(`./fixtures/models/${path}`, import.meta.url));
-const golden = JSON.parse(readFileSync(fixture("reap.json"), "utf8"));
+const fixture = (path: string) => fileURLToPath(new URL(`./fixtures/${path}`, import.meta.url));
+const golden = JSON.parse(readFileSync(fixture("reap/reap.json"), "utf8"));
 const rows: readonly number[][] = golden.input_ids;
 
 /** Runs a recipe on a fixture's model; returns the folder. */
 async function compress(name: string, recipe: string, options: Partial<OneshotOptions> = {}): Promise<string> {
   const output = join(await temporaryFolder(), "output");
   await oneshot({
-    model: fixture(name),
+    model: fixture(`models/${name}`),
     recipe,
     dataset: rows.map((input_ids) => ({ input_ids })),
     output,

@@ -50,7 +50,7 @@ export class Checkpoint {
   /** Reads a tensor of floats and converts it to F32, in the memory of the result alone. @throws CheckpointError as {@link read} does */
   async readFloat32(name: string, buffers = new Buffers()): Promise<Tensor<"F32">> {
     const info = this.info(name);
-    if (info.encoding || !isFloatDType(info.dtype)) return toFloat32(await this.read(name)); // decoded, or refused
+    if (info.encoding || !isFloatDType(info.dtype)) return toFloat32(await this.read(name)); // which refuses what is no float
     const tensor = takeTensor({ ...info, dtype: "F32" }, buffers) as Tensor<"F32">;
     await this.readInto(narrowEnd(tensor, info.dtype), name);
     widenInPlace(tensor, info.dtype);

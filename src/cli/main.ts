@@ -20,8 +20,8 @@ setFlagsFromString("--no-incremental-marking");
 const program = new Command("layerwise")
   .description("Compress Hugging Face language models, one subgraph at a time.")
   .version(version);
-for (const register of [registerCompress, registerTrace, registerInspect, registerEval, registerVerify, registerExport])
-  register(program);
+const commands = [registerCompress, registerTrace, registerInspect, registerEval, registerVerify, registerExport];
+for (const register of commands) register(program);
 
 try {
   await program.parseAsync();

@@ -1,13 +1,14 @@
 import { ConfigError } from "../errors.ts";
 import type { ExportFormat } from "./export-format.ts";
 import { gguf } from "./gguf/gguf.ts";
+import { onnx } from "./onnx/onnx.ts";
 
 /** The formats that a checkpoint can be exported to. */
-export const exportFormats: readonly ExportFormat[] = [gguf];
+export const exportFormats: readonly ExportFormat[] = [onnx, gguf];
 
 /** Which formats are asked for, and in which types. */
 export interface ExportRequest {
-  /** Names of formats: `gguf`. */
+  /** Names of formats: `onnx`, `gguf`. */
   readonly format: readonly string[];
   /** Types of the formats, such as `Q8_0`; each format takes its own, and chooses by the checkpoint where there is none. */
   readonly dtype?: readonly string[];

@@ -35,7 +35,7 @@ export interface CompressedOutputOptions extends OutputFolderOptions {
 }
 
 /** Files of a checkpoint beside weights and configuration that go along with it. */
-const COMPANIONS =
+export const COMPANIONS =
   /^(generation_config|tokenizer.*|special_tokens_map|added_tokens|vocab|preprocessor_config|chat_template)\.json$|\.jinja$|^merges\.txt$|^vocab\.txt$|\.model$/;
 
 /** Names of the files of a checkpoint that go along with the weights: those of the tokenizer, and settings of generation. */

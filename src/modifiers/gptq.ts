@@ -154,7 +154,8 @@ export class GPTQModifier implements Modifier {
       const seconds = (performance.now() - start) / 1000 / targets.length;
       if (rounded) {
         const { loss: error } = rounded[index];
-        const change = { before, after: await stage.parameter(module.weight), loss: error };
+        const loss = this.#refinementSweeps > 0 ? undefined : error; // refinement is not of the damped Hessian
+        const change = { before, after: await stage.parameter(module.weight), loss };
         const errorInDecibels = await relativeError(stage, change, seen, hessian);
         stage.report({ module: path, seconds, error, errorInDecibels });
       } else stage.report({ module: path, seconds, fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST });

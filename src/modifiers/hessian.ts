@@ -13,10 +13,10 @@ export interface PreparedHessian {
   readonly order: Int32Array;
   /** Columns whose input was always zero: their weights do not matter and become zero. */
   readonly dead: readonly number[];
-  /** The damped diagonal, column by column. */
-  readonly diagonal: Float64Array;
   /** What was added to the diagonal. */
   readonly damping: number;
+  /** The damped diagonal, column by column. */
+  readonly diagonal: Float64Array;
 }
 
 /** How a Hessian is made ready. */
@@ -53,7 +53,7 @@ export function prepareHessian(
   }
   for (let i = 0; i < columns; i++) diagonal[i] += damping;
   permute(value, order, 2 / sequences, diagonal, panels);
-  return { values: panels, order, dead, diagonal, damping };
+  return { values: panels, order, dead, damping, diagonal };
 }
 
 /** Sets the result to the lower triangle of scale · H[order, order], its diagonal replaced by diagonal[order]. */
@@ -98,11 +98,12 @@ export function withoutColumns(weight: Tensor<"F32">, columns: readonly number[]
   return new Tensor("F32", weight.shape, data);
 }
 
-/** A weight W before and after it was changed, and ½ trace(D H Dᵀ) of the difference D with the damped Hessian H. */
+/** A weight W before and after it was changed. */
 interface ChangedWeight {
   readonly before: Tensor<"F32">;
   readonly after: Tensor<"F32">;
-  readonly loss: number;
+  /** ½ trace(D H Dᵀ) of the difference D with the damped Hessian H, where it is known; it saves a product of matrices. */
+  readonly loss?: number;
 }
 
 /**
@@ -115,10 +116,15 @@ export async function relativeError(
   { value, sequences }: Statistic,
   { damping }: PreparedHessian,
 ): Promise<number> {
-  let distance = 0;
-  for (let i = 0; i < before.data.length; i++) distance += (before.data[i] - after.data[i]) ** 2;
-  const error = Math.max(0, loss - (damping * distance) / 2);
-  return decibels(error / ((await kernels.quadraticForm(before, value)) / sequences));
+  const difference = new Tensor(
+    "F32",
+    before.shape,
+    before.data.map((weight, i) => weight - after.data[i]),
+  );
+  const distance = difference.data.reduce((sum, one) => sum + one * one, 0);
+  const error =
+    loss === undefined ? await kernels.quadraticForm(difference, value) : sequences * (loss - (damping * distance) / 2);
+  return decibels(Math.max(0, error) / (await kernels.quadraticForm(before, value)));
 }
 
 /** Says once, at the end, which of `total` modules got `fallback` because their Hessian could not be factorised. */

@@ -193,7 +193,11 @@ async function isMoved(partial: string, journal: Journal): Promise<boolean> {
   return journal.records.at(-1) === COMPLETE && !(await readdir(partial)).includes("output");
 }
 
-/** Checks that an output can appear at a place: not a link either, to which nothing can be moved. @throws CheckpointError */
+/**
+ * Checks that nothing is where an output is to appear; a link is no free place either, as nothing can be moved to where it is.
+ *
+ * @throws CheckpointError for a folder that is not empty, and for anything else that is there
+ */
 export async function checkVacant(folder: string): Promise<void> {
   const found = await lstat(folder).catch(ignore("ENOENT"));
   if (!found || (found.isDirectory() && (await readdir(folder)).length === 0)) return;

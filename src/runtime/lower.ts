@@ -2,7 +2,7 @@ import { ExecutionError } from "../errors.ts";
 import { getitem } from "../fx/graph.ts";
 import type { Node } from "../fx/node.ts";
 import { tensorTypes } from "../fx/types.ts";
-import type { OnnxExpression } from "../ops/onnx.ts";
+import type { OnnxExpression, OnnxValue } from "../ops/onnx.ts";
 import { isOperator } from "../ops/operator.ts";
 import { OnnxWriter } from "./onnx-writer.ts";
 
@@ -64,12 +64,16 @@ export function lowerNodes(nodes: readonly Node[], wanted: readonly Node[]): Low
 /** Emits one node; returns the names of its tensors. */
 function lowerNode(node: Node, inputs: readonly string[][], writer: OnnxWriter, label: string): string[] {
   if (node.target === getitem) return [inputs[0][node.attrs.index as number]];
+  const values = inputs.map(([value]) => ({ value }));
+  return lowerOperator(node, values).map((expression) => writer.emit(expression, label));
+}
+
+/** What a node of an operator is in ONNX: an expression for each of its tensors, over its inputs' values. */
+export function lowerOperator(node: Node, values: readonly OnnxValue[]): readonly OnnxExpression[] {
   if (!isOperator(node.target)) {
     throw new ExecutionError(`%${node.name}: ${node.targetName} has no lowering, expected an operator.`);
   }
-  const values = inputs.map(([value]) => ({ value }));
   const types = node.inputs.map((input) => input.tensorType);
   const lowered = node.target.lower(values, node.attrs, types);
-  const expressions: readonly OnnxExpression[] = Array.isArray(lowered) ? lowered : [lowered as OnnxExpression];
-  return expressions.map((expression) => writer.emit(expression, label));
+  return Array.isArray(lowered) ? lowered : [lowered as OnnxExpression];
 }

@@ -11,6 +11,22 @@ const { AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } = o
 const OPSET = 24;
 const IR_VERSION = 10;
 
+/** What an ONNX file says of itself. */
+export interface OnnxHeader {
+  /** Name of the graph. */
+  readonly name?: string;
+  /** Version of ONNX's own operators. */
+  readonly opset?: number;
+  readonly producer?: { readonly name: string; readonly version: string };
+}
+
+/** Where the bytes of an initializer lie: a file beside the model. */
+export interface ExternalPlace {
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** Collects ONNX nodes and writes them as one model file. Equal sequences of calls give equal bytes. */
 export class OnnxWriter {
   readonly #nodes: onnxProto.onnx.INodeProto[] = [];
@@ -18,6 +34,8 @@ export class OnnxWriter {
   readonly #emitted = new Map<OnnxExpression | Tensor, string>();
   readonly #inputs: onnxProto.onnx.IValueInfoProto[] = [];
   readonly #outputs: onnxProto.onnx.IValueInfoProto[] = [];
+
+  constructor(private readonly header: OnnxHeader = {}) {}
 
   input(name: string, type: TensorType): void {
     this.#inputs.push(valueInfo(name, type));
@@ -27,6 +45,16 @@ export class OnnxWriter {
   output(name: string, type: TensorType, value: string): void {
     this.#nodes.push(NodeProto.create({ name, opType: "Identity", input: [value], output: [name] }));
     this.#outputs.push(valueInfo(name, type));
+  }
+
+  /** Declares a constant whose values lie outside of the model. */
+  external(name: string, dtype: DType, shape: readonly number[], { file, offset, length }: ExternalPlace): void {
+    const place = { location: file, offset: String(offset), length: String(length) };
+    const externalData = Object.entries(place).map(([key, value]) => ({ key, value }));
+    const dataLocation = TensorProto.DataLocation.EXTERNAL;
+    this.#constants.push(
+      TensorProto.create({ name, dataType: onnxType(dtype), dims: [...shape], externalData, dataLocation }),
+    );
   }
 
   /**
@@ -52,14 +80,16 @@ export class OnnxWriter {
 
   /** The model as the bytes of an .onnx file. */
   finish(): Uint8Array {
+    const { name = "subgraph", opset = OPSET, producer } = this.header;
     const model = ModelProto.create({
       irVersion: IR_VERSION,
+      ...(producer && { producerName: producer.name, producerVersion: producer.version }),
       opsetImport: [
-        { domain: "", version: OPSET },
+        { domain: "", version: opset },
         { domain: "com.microsoft", version: 1 },
       ],
       graph: {
-        name: "subgraph",
+        name,
         node: this.#nodes,
         initializer: this.#constants,
         input: this.#inputs,

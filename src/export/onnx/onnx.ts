@@ -1,0 +1,97 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { loadTokenizer } from "../../data/tokenizer.ts";
+import type { Graph } from "../../fx/graph.ts";
+import { writing } from "../../output/write-at.ts";
+import type { RunControl } from "../../sequential/events.ts";
+import type { ExportFormat, ExportSettings } from "../export-format.ts";
+import type { ExportSource } from "../export-source.ts";
+import { checkCodes, chooseDTypes, quantizedLinears } from "./check.ts";
+import { EMBEDDING_BITS, ONNX_DTYPES, type OnnxDType } from "./dtypes.ts";
+import { ExternalData } from "./external-data.ts";
+import { type WrittenModel, writeCompanions } from "./folder.ts";
+import { lowerDecoder } from "./lower-decoder.ts";
+import { measureMagnitudes } from "./magnitudes.ts";
+import { planWeights } from "./plan-weights.ts";
+import { FULL_PRECISION, halfPrecision, type MagnitudeOf, type Precision } from "./precision.ts";
+import { sampleBatches } from "./sample-batches.ts";
+import { traceDecoder } from "./trace-decoder.ts";
+
+/** A folder that transformers.js loads: the decoder with its cache as ONNX files below `onnx/`, beside tokenizer and configuration. */
+export const onnx: ExportFormat = {
+  name: "onnx",
+  dtypes: ONNX_DTYPES.map(({ name }) => name),
+  embeddingDtypes: Object.keys(EMBEDDING_BITS),
+  argsFor: (dtype) =>
+    dtype === "q8"
+      ? { numBits: 8, type: "int", symmetric: true, strategy: "channel" }
+      : { numBits: 4, type: "int", symmetric: true, strategy: "group", groupSize: 32 },
+  async check(subject, settings) {
+    checkCodes(subject, chooseDTypes(subject, settings.dtypes));
+    traceDecoder(subject.model);
+  },
+  async write(source, folder, settings) {
+    const dtypes = chooseDTypes(source, settings.dtypes);
+    warnOfRounding(source, dtypes, settings);
+    const place = join(folder, "onnx");
+    await writing(place, mkdir(place));
+    const graph = traceDecoder(source.model);
+    const magnitudes = dtypes.some(({ half }) => half) ? await magnitudesOf(source, graph, settings) : undefined;
+    const written: WrittenModel[] = [];
+    for (const dtype of dtypes) {
+      const precision = dtype.half && magnitudes ? halfPrecision(graph, magnitudes) : FULL_PRECISION;
+      tellKept(dtype, precision, settings);
+      written.push(await writeModel({ source, graph, dtype, precision, folder: place, settings }));
+    }
+    await writeCompanions(source.checkpoint, folder, written);
+  },
+};
+
+interface ModelToWrite {
+  readonly source: ExportSource;
+  readonly graph: Graph;
+  readonly dtype: OnnxDType;
+  readonly precision: Precision;
+  readonly folder: string;
+  readonly settings: ExportSettings;
+}
+
+async function writeModel({ source, graph, dtype, precision, folder, settings }: ModelToWrite): Promise<WrittenModel> {
+  const embeddingBits = EMBEDDING_BITS[settings.embeddingDtype as keyof typeof EMBEDDING_BITS];
+  const stored = planWeights(graph, source, { dtype, precision, embeddingBits });
+  const data = new ExternalData(dtype.file, settings.maxShardSize);
+  const model = lowerDecoder(graph, { stored, place: (spec) => data.place(spec) }, precision);
+  const path = join(folder, dtype.file);
+  await writing(path, writeFile(path, model));
+  await data.write(folder, stored.values(), settings.signal);
+  return { dtype, chunks: data.chunks };
+}
+
+async function magnitudesOf(
+  { checkpoint, model }: ExportSource,
+  graph: Graph,
+  control: RunControl,
+): Promise<MagnitudeOf> {
+  return measureMagnitudes(model, graph, sampleBatches(await loadTokenizer(checkpoint.folder)), control);
+}
+
+function tellKept({ name }: OnnxDType, { kept }: Precision, { onProgress }: RunControl): void {
+  if (kept.length === 0) return;
+  const places = kept.map((node) => `${node.modulePath || "model"} (${node.targetName})`);
+  const message = `${name}: values near the limit of float16; float32 is kept in ${[...new Set(places)].join(", ")}.`;
+  onProgress?.({ type: "warning", message });
+}
+
+function warnOfRounding(source: ExportSource, dtypes: readonly OnnxDType[], { onProgress }: RunControl): void {
+  const rounded = dtypes.filter(({ bits }) => bits !== null).map(({ name }) => name);
+  if (rounded.length === 0) return;
+  const names = rounded.join(", ");
+  if (source.compressed.size === 0) {
+    const message = `${names}: the checkpoint is dense; weights are rounded to nearest, without calibration. Compress it first.`;
+    onProgress?.({ type: "warning", message });
+  }
+  const floats = quantizedLinears(source).filter(({ args }) => args.type !== "int");
+  if (floats.length === 0) return;
+  const message = `${names}: float codes, as those of ${floats[0].path}, are decoded; these ${floats.length} weights are dense.`;
+  onProgress?.({ type: "warning", message });
+}

@@ -1,0 +1,119 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { loadEvaluationWindows } from "../../src/data/evaluation.ts";
+import { loadTokenizer } from "../../src/data/tokenizer.ts";
+import { evaluate } from "../../src/evaluate/evaluate.ts";
+import { exportModel } from "../../src/export/export-model.ts";
+import { ExportSource } from "../../src/export/export-source.ts";
+import { simulateActivations } from "../../src/formats/simulate-activations.ts";
+import { oneshot } from "../../src/oneshot.ts";
+import type { ProgressEvent } from "../../src/sequential/events.ts";
+import { Tensor } from "../../src/tensor/tensor.ts";
+import { runWhole } from "../run-model.ts";
+import { runTransformersJs } from "./transformers-js.ts";
+
+const here = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const [dense, evaluation] = [here("examples/moby-tiny"), here("examples/evaluation.txt")];
+const [windows, length] = [8, 128];
+
+const tokenizer = await loadTokenizer(dense);
+const prompt = tokenizer.encode("The captain looked over the side of the ship, and", { addSpecialTokens: true });
+
+/** Schemes of the compressed checkpoints, and the type of ONNX file that carries each. */
+const CASES = [
+  { dtype: "q4", scheme: "W4A16", weights: undefined },
+  { dtype: "q4", scheme: "int4 asymmetric, group 32", weights: { num_bits: 4, symmetric: false, group_size: 32 } },
+  { dtype: "q8", scheme: "W8A16", weights: undefined },
+  { dtype: "q8", scheme: "W8A8", weights: undefined },
+] as const;
+
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 }); // a process of its own for every run
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "layerwise-onnx-"));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+describe.each(CASES)("$scheme as $dtype", ({ dtype, scheme, weights }) => {
+  let [compressed, exported] = ["", ""];
+  beforeAll(async () => {
+    [compressed, exported] = [join(root, scheme, "compressed"), join(root, scheme, "onnx")];
+    await oneshot({ model: dense, recipe: recipeOf(scheme, weights), output: compressed });
+    await exportModel({ model: compressed, format: ["onnx"], output: exported });
+  });
+
+  test("the scheme chooses the type, and transformers.js finds it", async () => {
+    const config = JSON.parse(await readFile(join(exported, "config.json"), "utf8"));
+    expect(config["transformers.js_config"]).toMatchObject({ dtype });
+    expect(config.quantization_config).toBeUndefined();
+    const file = dtype === "q4" ? "model_q4.onnx" : "model_quantized.onnx";
+    expect((await readdir(join(exported, "onnx"))).sort()).toEqual([file, `${file}_data`]);
+  });
+
+  test("transformers.js generates the tokens of our own evaluation, up to the first tie", async () => {
+    const { tokens } = await runTransformersJs({ folder: exported, prompt, newTokens: 64 });
+    const best = await greedyChoices(compressed, tokens);
+    expect(tokens.length).toBe(prompt.length + 64);
+    const first = best.findIndex(
+      ({ token }, position) => position >= prompt.length - 1 && token !== tokens[position + 1],
+    );
+    if (first >= 0 && first < tokens.length - 1) expect(best[first].lead(tokens[first + 1])).toBeLessThan(NOISE);
+  });
+
+  test("its perplexity is within half a percent of the compressed checkpoint's", async () => {
+    const batches = await loadEvaluationWindows(evaluation, { tokenizer, windows, length });
+    const { loss } = await runTransformersJs({
+      folder: exported,
+      windows: batches.map(({ input_ids }) => Array.from(input_ids.data, Number)),
+    });
+    const { perplexity } = await evaluate({ model: compressed, dataset: evaluation, windows, length, threads: 1 });
+    expect(Math.abs(Math.exp(loss) / perplexity - 1)).toBeLessThan(0.005);
+  });
+});
+
+test("every type of a dense checkpoint loads, and in float16 it generates what it does in float32", async () => {
+  const exported = join(root, "all");
+  const dtypes = ["fp32", "fp16", "q8", "q4", "q4f16"];
+  const warnings: string[] = [];
+  const onProgress = (event: ProgressEvent) => event.type === "warning" && warnings.push(event.message);
+  await exportModel({ model: dense, format: ["onnx"], dtype: dtypes, output: exported, onProgress });
+  expect(warnings).toEqual([
+    "q8, q4, q4f16: the checkpoint is dense; weights are rounded to nearest, without calibration. Compress it first.",
+  ]);
+  const generated = new Map<string, number[]>();
+  for (const dtype of dtypes) {
+    const { tokens } = await runTransformersJs({ folder: exported, dtype, prompt, newTokens: 8 });
+    expect(tokens).toHaveLength(prompt.length + 8);
+    generated.set(dtype, tokens);
+  }
+  expect(generated.get("fp16")).toEqual(generated.get("fp32"));
+  expect(generated.get("q4f16")).toEqual(generated.get("q4"));
+});
+
+/** Of logits: a reader of the checkpoint rounds weights to bfloat16 once more than the ONNX file's reader does. */
+const NOISE = 0.05;
+
+function recipeOf(scheme: string, weights: object | undefined): string {
+  const groups = { g: { targets: ["Linear"], weights: { type: "int", strategy: "group", ...weights } } };
+  const quantization = weights ? { config_groups: groups } : { scheme, targets: ["Linear"] };
+  const modifiers = { QuantizationModifier: { ...quantization, ignore: ["lm_head"] } };
+  return JSON.stringify({ onnx_stage: { quantization_modifiers: modifiers } });
+}
+
+/** For each position the token that our evaluation finds likeliest, and how far it leads before another. */
+async function greedyChoices(folder: string, tokens: readonly number[]) {
+  const source = await ExportSource.open(folder);
+  simulateActivations(source.model, source.checkpoint);
+  const input_ids = new Tensor("I64", [1, tokens.length], BigInt64Array.from(tokens, BigInt));
+  const { data, shape } = (await runWhole(source.model, { input_ids })) as Tensor<"F32">;
+  await source.close();
+  return tokens.map((_, position) => {
+    const row = data.subarray(position * shape[2], (position + 1) * shape[2]);
+    const token = row.indexOf(row.reduce((max, value) => Math.max(max, value)));
+    return { token, lead: (other: number) => row[token] - row[other] };
+  });
+}
