@@ -7,7 +7,7 @@ import { readHeader } from "../../src/checkpoint/safetensors.ts";
 import { loadCalibrationData } from "../../src/data/calibration.ts";
 import { compileChatTemplate } from "../../src/data/chat-template.ts";
 import { loadTokenizer } from "../../src/data/tokenizer.ts";
-import { LayerwiseError } from "../../src/errors.ts";
+import { InterruptedError, LayerwiseError } from "../../src/errors.ts";
 import { bindCheckpoint } from "../../src/formats/bind-checkpoint.ts";
 import { inspectCheckpoint } from "../../src/formats/inspect.ts";
 import { createModel } from "../../src/models/registry.ts";
@@ -268,11 +268,17 @@ async function compress(model: string, output: string, recipe: string): Promise<
   const settings = { model, output, recipe, dataset, threads: 1, numCalibrationSamples: 2 };
   const failure = await oneshot(settings).catch((error: unknown) => error);
   const found = (await readdir(join(output, ".."))).sort().join();
-  if (found !== (failure ? "model" : "model,output")) throw new Error(`left behind: ${found}`);
+  if (found !== leftBy(failure)) throw new Error(`left behind: ${found}`);
   if ((await snapshot(model)) !== before) throw new Error("changed the source");
   if (!failure) await checkOutput(output);
-  await Promise.all([model, output].map((path) => rm(path, { recursive: true, force: true })));
+  await Promise.all([model, output, `${output}.partial`].map((path) => rm(path, { recursive: true, force: true })));
   if (failure) throw failure;
+}
+
+/** What is there after a run: what is wrong with its output alone stays to be gone on with. */
+function leftBy(failure: unknown): string {
+  if (failure instanceof InterruptedError) return "model,output.partial";
+  return failure ? "model" : "model,output";
 }
 
 /** The scales of an output that was written must be numbers. */
