@@ -93,6 +93,12 @@ test("numeric characters that are no decimal digits are split off like digits", 
   }
 });
 
+test("white space is what Unicode says, not what JavaScript does", async () => {
+  // ids from the Python library
+  const tokenizer = await loadTokenizer(join(root, "examples/moby-tiny"));
+  expect(tokenizer.encode("a  \ufeffb", plain)).toEqual([65, 221, 221, 172, 120, 124, 66]);
+});
+
 test("special tokens are added on request only", async () => {
   const tokenizer = await loadTokenizer(await temporaryFolder({ "tokenizer.json": tiny(true) }));
   expect(tokenizer.encode("a", { addSpecialTokens: true })).toEqual([8, 3]);

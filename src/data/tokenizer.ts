@@ -7,7 +7,7 @@ import { timeLimited } from "../checkpoint/time-limit.ts";
 import { DataError, LayerwiseError } from "../errors.ts";
 import { parseWith } from "../schemes/parse.ts";
 import { type ChatTemplate, compileChatTemplate } from "./chat-template.ts";
-import { withNumericDigits } from "./pre-tokenizer.ts";
+import { spellPreTokenizer } from "./pre-tokenizer.ts";
 import { type TokenizerConfig, tokenizerConfigSchema } from "./tokenizer-config.ts";
 
 /** Turns text into token ids, and knows what batches of them need. */
@@ -74,7 +74,7 @@ export async function tokenizerFiles(folder: string): Promise<TokenizerFiles> {
 
 function create(json: Record<string, unknown>, config: Record<string, unknown>, path: string): HuggingFaceTokenizer {
   try {
-    const make = () => new HuggingFaceTokenizer(withNumericDigits(json), config);
+    const make = () => new HuggingFaceTokenizer(spellPreTokenizer(json), config);
     return timeLimited(make, path, { failure: DataError, seconds: () => 60 })(); // some have half a million merges
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
