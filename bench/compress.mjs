@@ -23,7 +23,7 @@ await oneshot({
   shuffleCalibrationSamples: false,
   maxSeqLength: 512,
   addSpecialTokens: false,
-  onePass: passes ? passes === "1" : undefined, // as the recipe says
+  onePass: passes === "1",
   onProgress: (event) => {
     if (event.type === "phase") begin(event.phase);
   },

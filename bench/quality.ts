@@ -16,18 +16,21 @@ const { values } = parseArgs({
   },
 });
 
-/** A row of the table: the modifier, the fields it has beside the scheme, and how often the model is run, if not as it wants. */
+/** A row of the table: the modifier, the fields it has beside the scheme, and how often the model is run, if not twice. */
 type Method = readonly [name: string, modifier: string, fields?: string, passes?: 1 | 2];
+
+/** Fields of a recipe, at the depth that they have there. */
+const REFINED = "preset: best\n      refinement_sweeps: 4";
 
 const METHODS: readonly Method[] = [
   ["round to nearest", "QuantizationModifier"],
   ["round to nearest, `imatrix_mse`", "QuantizationModifier", "weight_observer: imatrix_mse"],
   ["GPTQ", "GPTQModifier"],
   ["GPTQ, `memoryless_mse`", "GPTQModifier", "weight_observer: memoryless_mse"],
-  ["GPTQ, `imatrix_mse`", "GPTQModifier", "weight_observer: imatrix_mse"],
-  ["and one pass", "GPTQModifier", "weight_observer: imatrix_mse", 1],
-  ["and refined: `preset: best`", "GPTQModifier", "preset: best"],
-  ["`preset: best` in two passes", "GPTQModifier", "preset: best", 2],
+  ["GPTQ, `preset: best`: `imatrix_mse`", "GPTQModifier", "preset: best"],
+  ["and 4 sweeps of refinement", "GPTQModifier", REFINED],
+  ["`preset: best` in one pass", "GPTQModifier", "preset: best", 1],
+  ["and 4 sweeps of refinement in one pass", "GPTQModifier", REFINED, 1],
 ];
 
 /** The benchmark's scheme, for any modifier. */

@@ -49,7 +49,6 @@ export function registerCompress(program: Command): void {
     .option("--sequential-targets <patterns...>", "modules to compress together (default: the decoder layers)")
     .option("--sequential-targets-per-subgraph <n>", "targets in one subgraph (default: 1)", positiveInteger)
     .option("--one-pass", "cut before every group of linears that read the same value; the model is run once")
-    .option("--no-one-pass", "do not, though the recipe's modifiers would have it so")
     .option("--tracing-ignore <names...>", "functions that the trace does not enter")
     .option("--moe-calibrate-all-experts", "calibrate experts with all tokens, not only with those routed to them")
     .option("--no-propagate-error", "calibrate later layers on the outputs of the uncompressed ones")

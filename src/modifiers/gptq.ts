@@ -44,12 +44,9 @@ export interface GPTQOptions extends QuantizationOptions {
   readonly preset?: keyof typeof GPTQ_PRESETS;
 }
 
-/**
- * Options under one name. "best": ranges that the Hessian's diagonal weighs (`imatrix_mse`), the weight refined after the loop,
- * and each group of linears calibrated on what the compressed ones before it give (`onePass`).
- */
+/** Options under one name. "best", by measurement: ranges that the Hessian's diagonal weighs (`imatrix_mse`). */
 export const GPTQ_PRESETS = {
-  best: { weightObserver: imatrixMse.name, refinementSweeps: 4, onePass: true },
+  best: { weightObserver: imatrixMse.name },
 } as const;
 
 /**
@@ -63,7 +60,6 @@ export class GPTQModifier implements Modifier {
   readonly name = "GPTQModifier";
   readonly requiresCalibrationData = true;
   readonly sequentialTargets?: readonly string[];
-  readonly onePass: boolean;
   quantization: ModelQuantization = { schemes: new Map(), kvCacheScheme: null };
   readonly #taps = new Map<Module, Tap>();
   #activations?: ActivationCalibration;
@@ -75,9 +71,7 @@ export class GPTQModifier implements Modifier {
     readonly options: GPTQOptions,
     private readonly registry: ObserverRegistry = observers,
   ) {
-    const preset = options.preset && GPTQ_PRESETS[options.preset];
-    const { blockSize = 128, dampeningFrac = 0.01, refinementSweeps = preset?.refinementSweeps ?? 0 } = options;
-    this.onePass = preset?.onePass ?? false;
+    const { blockSize = 128, dampeningFrac = 0.01, refinementSweeps = 0 } = options;
     this.#refinementSweeps = refinementSweeps;
     this.sequentialTargets = options.sequentialTargets;
     if (!(Number.isInteger(blockSize) && blockSize > 0)) throw invalid("block_size", blockSize, "a positive integer");

@@ -92,8 +92,6 @@ export interface Modifier {
   readonly requiresCalibrationData: boolean;
   /** Patterns of the modules that a partition must not cut, where the modifier wants its own. */
   readonly sequentialTargets?: readonly string[];
-  /** Whether it works best where subgraphs are cut before every group of linears that share an input. */
-  readonly onePass?: boolean;
   /** What is quantized and how, known after initialize: the output is planned from it. */
   readonly quantization?: ModelQuantization;
   /** Modules that are changed together and must lie in one subgraph, known after initialize. */

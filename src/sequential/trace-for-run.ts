@@ -11,7 +11,7 @@ export interface SubgraphOptions extends TargetArguments {
    * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
    * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. Linears that a
    * modifier changes together with a norm or linear before them lie in one part with it; AWQ's parts are attention and
-   * feed-forward. False, unless a modifier works best so.
+   * feed-forward. False.
    */
   readonly onePass?: boolean;
   /** Sequential targets that are compressed together. 1. */
@@ -27,7 +27,7 @@ export function traceForRun(
   sample: Batch,
   options: SubgraphOptions,
 ): Subgraph[] {
-  const onePass = options.onePass ?? prefersOnePass(modifiers, options);
+  const { onePass } = options;
   const units = modifiers.flatMap(({ units = [] }) => units);
   const targets = onePass ? ["Linear", ...units] : getSequentialTargets(modifiers, model, options);
   return traceSubgraphs(model, sample, targets, options.tracingIgnore, {
@@ -35,10 +35,4 @@ export function traceForRun(
     shareInputs: onePass,
     together: modifiers.flatMap(({ coupled = [] }) => coupled.map(({ modules }) => modules)),
   });
-}
-
-/** Whether a modifier works best so and none wants other subgraphs. */
-function prefersOnePass(modifiers: readonly Modifier[], { sequentialTargets }: SubgraphOptions): boolean {
-  const given = sequentialTargets ?? modifiers.find((modifier) => modifier.sequentialTargets ?? modifier.coupled);
-  return given === undefined && modifiers.some(({ onePass }) => onePass);
 }
