@@ -116,15 +116,29 @@ export async function relativeError(
   { value, sequences }: Statistic,
   { damping }: PreparedHessian,
 ): Promise<number> {
-  const difference = new Tensor(
-    "F32",
-    before.shape,
-    before.data.map((weight, i) => weight - after.data[i]),
-  );
-  const distance = difference.data.reduce((sum, one) => sum + one * one, 0);
   const error =
-    loss === undefined ? await kernels.quadraticForm(difference, value) : sequences * (loss - (damping * distance) / 2);
+    loss === undefined
+      ? await kernels.quadraticForm(differenceOf(before, after), value)
+      : sequences * (loss - (damping * squaredDistance(before.data, after.data)) / 2);
   return decibels(Math.max(0, error) / (await kernels.quadraticForm(before, value)));
+}
+
+function differenceOf({ data, shape }: Tensor<"F32">, other: Tensor<"F32">): Tensor<"F32"> {
+  return new Tensor(
+    "F32",
+    shape,
+    data.map((value, i) => value - other.data[i]),
+  );
+}
+
+/** ‖a − b‖². A plain loop: this runs over every weight. */
+function squaredDistance(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) {
+    const difference = a[i] - b[i];
+    sum += difference * difference;
+  }
+  return sum;
 }
 
 /** Says once, at the end, which of `total` modules got `fallback` because their Hessian could not be factorised. */
