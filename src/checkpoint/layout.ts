@@ -1,5 +1,6 @@
 import { CheckpointError } from "../errors.ts";
 import { byteSize, type DType } from "../tensor/dtype.ts";
+import { splitByBytes } from "../tensor/split-by-bytes.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { METADATA } from "./safetensors.ts";
 
@@ -54,7 +55,7 @@ export function planFiles(tensors: readonly TensorSpec[], maxShardSize = DEFAULT
   }
   const sorted = tensors.toSorted((a, b) => compareNames(a.name, b.name));
   checkNames(sorted);
-  const shards = splitIntoShards(sorted, maxShardSize);
+  const shards = splitByBytes(sorted, maxShardSize, byteLength);
   if (shards.length === 1) return [planFile("model.safetensors", shards[0])];
   const number = (index: number) => String(index).padStart(5, "0");
   return shards.map((shard, index) =>
@@ -77,22 +78,6 @@ function checkNames(sorted: readonly TensorSpec[]): void {
   if (!bad) return;
   const found = bad.name === METADATA ? "a tensor named so" : "two tensors named so";
   throw new CheckpointError(`${bad.name}: ${found}, expected a name of its own for each tensor. Rename it.`);
-}
-
-/** Cuts `tensors` where the next one has no room; without tensors, there is one empty shard. */
-function splitIntoShards(tensors: readonly TensorSpec[], maxShardSize: number): TensorSpec[][] {
-  const shards: TensorSpec[][] = [[]];
-  let room = maxShardSize;
-  for (const tensor of tensors) {
-    const bytes = byteLength(tensor);
-    if (bytes > room && shards[shards.length - 1].length > 0) {
-      shards.push([]);
-      room = maxShardSize;
-    }
-    shards[shards.length - 1].push(tensor);
-    room -= bytes;
-  }
-  return shards;
 }
 
 /** @param tensors - in the order of their names */

@@ -1,4 +1,5 @@
 import { CheckpointError } from "../errors.ts";
+import { splitByBytes } from "../tensor/split-by-bytes.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { ALIGNMENT, encodeHeader } from "./encode-header.ts";
 import type { Metadata } from "./metadata.ts";
@@ -45,7 +46,7 @@ export function planGguf<Tensor extends GgufTensor>(
 ): GgufFile<Tensor>[] {
   const names = new Set(tensors.map((tensor) => tensor.name));
   if (names.size < tensors.length) throw new CheckpointError(`${name}: two tensors of one name, expected one of each.`);
-  const shards = splitIntoShards(tensors, maxShardSize);
+  const shards = splitByBytes(tensors, maxShardSize, tensorBytes);
   if (shards.length === 1) return [planFile(`${name}.gguf`, metadata, tensors)];
   const number = (index: number) => String(index).padStart(5, "0");
   return shards.map((shard, index) => {
@@ -57,22 +58,6 @@ export function planGguf<Tensor extends GgufTensor>(
     const own = index === 0 ? new Map([...metadata, ...split]) : split;
     return planFile(`${name}-${number(index + 1)}-of-${number(shards.length)}.gguf`, own, shard);
   });
-}
-
-/** Cuts `tensors` where the next one has no room. */
-function splitIntoShards<Tensor extends GgufTensor>(tensors: readonly Tensor[], maxShardSize: number): Tensor[][] {
-  const shards: Tensor[][] = [[]];
-  let room = maxShardSize;
-  for (const tensor of tensors) {
-    const bytes = tensorBytes(tensor);
-    if (bytes > room && shards[shards.length - 1].length > 0) {
-      shards.push([]);
-      room = maxShardSize;
-    }
-    shards[shards.length - 1].push(tensor);
-    room -= bytes;
-  }
-  return shards;
 }
 
 function planFile<Tensor extends GgufTensor>(name: string, metadata: Metadata, tensors: readonly Tensor[]) {

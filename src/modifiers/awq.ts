@@ -2,7 +2,8 @@ import { CompressionError, RecipeError } from "../errors.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { difference } from "../tensor/difference.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type {
   CompressionStage,
   CoupledModules,
@@ -136,7 +137,7 @@ export class AWQModifier implements Modifier {
   ): Promise<number | undefined> {
     return race(candidates, 1, (candidate) => () => {
       const [changed] = quantized(candidate).values();
-      return kernels.quadraticForm(subtract(weight, changed), moment);
+      return kernels.quadraticForm(difference(weight, changed), moment);
     });
   }
 
@@ -201,14 +202,6 @@ export class AWQModifier implements Modifier {
 
 function hasOneLinear({ balanced }: Mapping): boolean {
   return balanced.length === 1 && balanced[0].module instanceof Linear;
-}
-
-function subtract(a: Tensor<"F32">, b: Tensor<"F32">): Tensor<"F32"> {
-  return new Tensor(
-    "F32",
-    a.shape,
-    a.data.map((value, index) => value - b.data[index]),
-  );
 }
 
 /** Mean |x| of each column from sums and their count; undefined where nothing was seen. */

@@ -1,6 +1,7 @@
 import { CompressionError } from "../errors.ts";
 import type { LowerPanels } from "../kernels/lower-panels.ts";
 import { decibels } from "../tensor/comparison.ts";
+import { difference } from "../tensor/difference.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { expectFiniteInput } from "./finite.ts";
 import type { CompressionStage, FinalizeContext } from "./modifier.ts";
@@ -118,25 +119,17 @@ export async function relativeError(
 ): Promise<number> {
   const error =
     loss === undefined
-      ? await kernels.quadraticForm(differenceOf(before, after), value)
+      ? await kernels.quadraticForm(difference(before, after), value)
       : sequences * (loss - (damping * squaredDistance(before.data, after.data)) / 2);
   return decibels(Math.max(0, error) / (await kernels.quadraticForm(before, value)));
-}
-
-function differenceOf({ data, shape }: Tensor<"F32">, other: Tensor<"F32">): Tensor<"F32"> {
-  return new Tensor(
-    "F32",
-    shape,
-    data.map((value, i) => value - other.data[i]),
-  );
 }
 
 /** ‖a − b‖². A plain loop: this runs over every weight. */
 function squaredDistance(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) {
-    const difference = a[i] - b[i];
-    sum += difference * difference;
+    const step = a[i] - b[i];
+    sum += step * step;
   }
   return sum;
 }
