@@ -24,13 +24,24 @@ export interface Preparation extends ShrunkModel {
   readonly data?: CalibrationData;
 }
 
-/** Resolves and checks all that a run works with. */
+/** Resolves and checks all that a run works with; weights are read last, for a check of what rewrites them. */
 export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptions, "output">): Promise<Preparation> {
-  const prepared = await prepareModel(checkpoint, options);
+  const prepared = await initializeModel(checkpoint, options);
   checkWorkers(prepared, options);
   const all = allModifiers(prepared);
   const data = await timeStep(options.profiler, "tokenize", () => calibrationData(all, checkpoint, options));
+  await rewrite(prepared, options);
   return { ...prepared, data };
+}
+
+/** The model and the modifiers of a run, initialised; what they change all over the model is changed. */
+export async function prepareModel(
+  checkpoint: Checkpoint,
+  options: Omit<OneshotOptions, "output" | "model">,
+): Promise<Omit<Preparation, "data">> {
+  const prepared = await initializeModel(checkpoint, options);
+  await rewrite(prepared, options);
+  return prepared;
 }
 
 /** A worker makes its model of the checkpoint alone. @throws RecipeError with a modifier that makes the model smaller */
@@ -40,8 +51,7 @@ function checkWorkers({ shrinking: [first] }: ShrunkModel, { workers = 1 }: Pick
   throw new RecipeError(`${where}: ${name}: with ${workers} workers, expected one. Leave workers out.`);
 }
 
-/** The model and the modifiers of a run, initialised; what they change all over the model is changed. */
-export async function prepareModel(
+async function initializeModel(
   checkpoint: Checkpoint,
   options: Omit<OneshotOptions, "output" | "model">,
 ): Promise<Omit<Preparation, "data">> {
@@ -59,8 +69,11 @@ export async function prepareModel(
   const { model, modifiers } = shrunk;
   initializeModifiers(modifiers, model, { warn });
   await checkExports({ checkpoint, model, quantization: mergeQuantization(modifiers) }, options);
-  await rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
   return { ...shrunk, original };
+}
+
+function rewrite({ model, modifiers }: ShrunkModel, options: Omit<OneshotOptions, "output" | "model">): Promise<void> {
+  return rewriteModel(model, modifiers, { ...options, check: options.selfCheck, device: options.device ?? "cpu" });
 }
 
 /** Batches for the modifiers that need any; undefined if none does. */

@@ -169,6 +169,21 @@ describe("the reference's factors are met to 1e-5", () => {
     expect(equal).toBe(count);
   });
 
+  test("AWQ before NVFP4, where linears that are multiplied as one share a global scale", async () => {
+    const reference = readSafetensors(fixture("smoothing/awq-nvfp4.safetensors"));
+    const written = await compress(
+      model,
+      ids,
+      "AWQModifier: {}\nQuantizationModifier: {scheme: NVFP4A16, ignore: [lm_head]}",
+    );
+    for (const [name, expected] of reference) {
+      const found = name.endsWith(".scales")
+        ? factorsOf(before, written, name.replace(".scales", ""))
+        : written.get(name);
+      expect(found, name).toBeAllClose(expected, { atol: 0, rtol: 1e-5 });
+    }
+  });
+
   test.each([
     ["alone", "SmoothQuantModifier: {smoothing_strength: 0.8}", NORMS],
     // the reference smooths the whole model before it quantizes; here layer 1 sees what layer 0 gives when it is quantized
@@ -345,7 +360,7 @@ describe("a recipe's mistakes are told at once, with their line", () => {
       "{smooth_layer: 're:.*post_attention_layernorm$', balance_layers: ['re:.*experts.*w1$', 're:.*experts.*w3$']}";
     initialize(
       "mixtral",
-      `AWQModifier: {mappings: [${mapping}]}\nQuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8}}}}`,
+      `AWQModifier: {mappings: [${mapping}]}\nQuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}}`,
     );
     expect(warnings).toContain(
       "AWQModifier: mapping re:.*post_attention_layernorm$ → re:.*experts.*w1$, re:.*experts.*w3$: " +

@@ -2,8 +2,10 @@ import { CompressionError, RecipeError } from "../errors.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
+import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import { difference } from "../tensor/difference.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { mergeQuantization } from "./initialize.ts";
 import type {
   CompressionStage,
   CoupledModules,
@@ -27,6 +29,9 @@ import { race } from "./smoothing/race.ts";
 import { columnMagnitudes } from "./smoothing/reductions.ts";
 import { coupledModules, type MappingPatterns, resolveMappings } from "./smoothing/resolve-mappings.ts";
 import { secondMoment, type Tap } from "./tap.ts";
+import { fusedTargets, type WeightTarget } from "./weight-scales.ts";
+
+type LinearToQuantize = WeightToQuantize & { readonly module: Linear };
 
 /** Options of {@link AWQModifier}. */
 export interface AWQOptions {
@@ -58,6 +63,9 @@ export class AWQModifier implements Modifier {
   units: readonly string[] = [];
   #mappings: readonly Mapping[] = [];
   #later: readonly Modifier[] = [];
+  #quantization: ModelQuantization = { schemes: new Map(), kvCacheScheme: null };
+  /** For each weight with a global scale, all that share it. */
+  #fused: ReadonlyMap<Linear, readonly WeightTarget[]> = new Map();
   #modules: ReadonlyMap<string, Module> = new Map();
   #taps?: MappingTaps;
   #moments?: MappingTaps;
@@ -83,12 +91,24 @@ export class AWQModifier implements Modifier {
     this.units = this.#mappings.filter((mapping) => !hasOneLinear(mapping)).map((mapping) => this.#parentOf(mapping));
   }
 
+  /** Learns how the modifiers after it quantize. @throws RecipeError if `duoScaling` does not fit that */
+  settle(model: Module): void {
+    this.#quantization = mergeQuantization(this.#later);
+    this.#fused = fusedTargets(model, this.#quantization);
+    const weights = this.#mappings.flatMap(({ balanced }) => balanced);
+    const whole = weights.find(({ module }) => this.#argsOf(module)?.strategy === "tensor");
+    if (!whole || !(this.options.duoScaling ?? true)) return;
+    throw new RecipeError(
+      `${this.name}: ${whole.path} has one scale for its whole weight, expected several. Set duo_scaling to false.`,
+    );
+  }
+
   /**
    * Mean magnitude of each column of what a mapping's linears read, where one of these gets quantized; where there is one alone,
    * XᵀX too.
    */
   taps(module: Module): readonly Tap[] {
-    const mappings = this.#mappings.filter((mapping) => this.#isQuantized(mapping));
+    const mappings = this.#mappings.filter(({ balanced }) => balanced.some((weight) => this.#argsOf(weight.module)));
     this.#taps ??= new MappingTaps(mappings, columnMagnitudes);
     this.#moments ??= new MappingTaps(mappings.filter(hasOneLinear), secondMoment);
     return [...this.#taps.of(module), ...this.#moments.of(module)];
@@ -109,13 +129,19 @@ export class AWQModifier implements Modifier {
   async #search(stage: CompressionStage, mapping: Mapping, activations: Float64Array): Promise<Float64Array> {
     const { duoScaling = true, nGrid = 20 } = this.options;
     const weights = await this.#weightsToQuantize(stage, mapping);
-    const means = duoScaling ? weightMeans([...weights.values()]) : activations;
+    const means = duoScaling ? weightMeans(weights) : activations;
     const candidates = gridPoints(duoScaling, nGrid).map((point) => factorsAt(point, activations, means));
+    const fused = this.#bySharedScale(weights);
     const quantized = (candidate: number): ParameterChanges =>
-      new Map([...weights].map(([{ weight }, values]) => [weight, quantizeScaled(values, candidates[candidate])]));
+      new Map(
+        fused.flatMap((group) => {
+          const rounded = quantizeScaled(group, candidates[candidate]);
+          return group.map(({ module }, index) => [module.weight, rounded[index]] as const);
+        }),
+      );
     const moment = this.#moments?.seen(stage, mapping);
     const best = moment
-      ? await this.#raceOnMoment(stage, candidates.length, [...weights.values()][0].values, moment.value, quantized)
+      ? await this.#raceOnMoment(stage, candidates.length, weights[0].values, moment.value, quantized)
       : await this.#raceOnReplay(
           await stage.replay(this.#modules.get(this.#parentOf(mapping)) as Module),
           candidates.length,
@@ -156,15 +182,25 @@ export class AWQModifier implements Modifier {
     }
   }
 
-  async #weightsToQuantize(stage: CompressionStage, { balanced }: Mapping): Promise<Map<Linear, WeightToQuantize>> {
-    const weights = new Map<Linear, WeightToQuantize>();
+  async #weightsToQuantize(stage: CompressionStage, { balanced }: Mapping): Promise<LinearToQuantize[]> {
+    const weights: LinearToQuantize[] = [];
     for (const { path, module } of balanced) {
       const args = this.#argsOf(module);
-      if (!args) continue;
-      const { dtype } = await stage.weight(module as Linear);
-      weights.set(module as Linear, { path, args, dtype, values: await stage.parameter((module as Linear).weight) });
+      if (!args || !(module instanceof Linear)) continue;
+      const { dtype } = await stage.weight(module);
+      weights.push({ module, path, args, dtype, values: await stage.parameter(module.weight) });
     }
     return weights;
+  }
+
+  /** Weights that share a global scale together, each other one alone. */
+  #bySharedScale(weights: readonly LinearToQuantize[]): LinearToQuantize[][] {
+    const groups = new Map<Linear, LinearToQuantize[]>();
+    for (const weight of weights) {
+      const [first] = this.#fused.get(weight.module) ?? [weight];
+      groups.set(first.module, [...(groups.get(first.module) ?? []), weight]);
+    }
+    return [...groups.values()];
   }
 
   /** Path of the module that holds all of a mapping's linears, or of the linear itself where there is one. */
@@ -179,24 +215,8 @@ export class AWQModifier implements Modifier {
     throw new CompressionError(`${balanced[0].path}: no module holds it and the others of its mapping, expected one.`);
   }
 
-  /** Whether any of a mapping's linears gets quantized. @throws RecipeError if `duoScaling` does not fit how */
-  #isQuantized({ balanced }: Mapping): boolean {
-    const quantized = balanced.map(({ path, module }) => ({ path, args: this.#argsOf(module) }));
-    const whole = quantized.find(({ args }) => args?.strategy === "tensor");
-    if (whole && (this.options.duoScaling ?? true)) {
-      throw new RecipeError(
-        `${this.name}: ${whole.path} has one scale for its whole weight, expected several. Set duo_scaling to false.`,
-      );
-    }
-    return quantized.some(({ args }) => args);
-  }
-
-  #argsOf(module: Module): QuantizationArgs | undefined {
-    for (const { quantization } of this.#later) {
-      const args = quantization?.schemes.get(module as Linear)?.weights;
-      if (args) return args;
-    }
-    return undefined;
+  #argsOf(module: Module): QuantizationArgs | null | undefined {
+    return this.#quantization.schemes.get(module)?.weights;
   }
 }
 

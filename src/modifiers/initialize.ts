@@ -1,4 +1,5 @@
 import { RecipeError } from "../errors.ts";
+import { matchModules } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { Modifier, ModifierContext } from "./modifier.ts";
@@ -14,12 +15,21 @@ export function initializeModifiers(
   context: Omit<ModifierContext, "later">,
 ): void {
   for (const [index, modifier] of modifiers.entries()) {
-    try {
+    locateErrors(modifier, () => {
       modifier.initialize(model, { ...context, later: modifiers.slice(index + 1) });
-    } catch (cause) {
-      if (!(cause instanceof RecipeError) || modifier.where === undefined) throw cause;
-      throw new RecipeError(`${modifier.where}: ${cause.message}`, { cause });
-    }
+      if (modifier.sequentialTargets) matchModules(model, modifier.sequentialTargets);
+    });
+  }
+  for (const modifier of modifiers) locateErrors(modifier, () => modifier.settle?.(model));
+}
+
+/** Says of what is wrong with a modifier where the recipe has it. */
+function locateErrors({ where }: Modifier, check: () => void): void {
+  try {
+    check();
+  } catch (cause) {
+    if (!(cause instanceof RecipeError) || where === undefined) throw cause;
+    throw new RecipeError(`${where}: ${cause.message}`, { cause });
   }
 }
 

@@ -115,6 +115,8 @@ export interface Modifier {
   shrink?(create: (change: ConfigChange) => Module): void;
   /** Resolves targets and checks everything that can be checked before any data is read. */
   initialize(model: Module, context: ModifierContext): void;
+  /** Checks and settles what depends on the modifiers after it: called once all are initialised, before anything is read. */
+  settle?(model: Module): void;
   /**
    * Changes parameters all over the model before anything is observed or compressed, and may attach modules. After each change
    * the model is run on one sample: it must give what it gave before. Nothing is computed until a parameter is read.

@@ -124,8 +124,12 @@ export function weightQParams(
   );
 }
 
-/** For each weight with a global scale, all that share it. */
-function fusedTargets(model: Module, { schemes }: ModelQuantization): Map<Linear, WeightTarget[]> {
+/**
+ * For each weight with a global scale, all that share it.
+ *
+ * @throws RecipeError for fused weights of which some have a global scale and some have not
+ */
+export function fusedTargets(model: Module, { schemes }: ModelQuantization): Map<Linear, WeightTarget[]> {
   const fused = new Map<Linear, WeightTarget[]>();
   for (const [path, parent] of model.namedModules()) {
     const children = new Map(parent.namedChildren());

@@ -41,6 +41,13 @@ export interface NamesTargets {
 /** The part of the one-shot arguments that names targets. */
 export interface TargetArguments {
   readonly sequentialTargets?: readonly string[] | string | null;
+  /**
+   * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
+   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. Linears that a
+   * modifier changes together with a norm or linear before them lie in one part with it; AWQ's parts are attention and
+   * feed-forward. False.
+   */
+  readonly onePass?: boolean;
 }
 
 /**
@@ -52,10 +59,11 @@ export interface TargetArguments {
 export function getSequentialTargets(
   modifiers: readonly NamesTargets[],
   model: Module & { readonly noSplitModules: readonly string[] },
-  { sequentialTargets }: TargetArguments = {},
+  { sequentialTargets, onePass }: TargetArguments = {},
 ): readonly string[] {
   const givers = modifiers.filter((modifier) => modifier.sequentialTargets).map(({ name }) => name);
   if (sequentialTargets != null) givers.push("the argument sequentialTargets");
+  if (onePass) givers.push("onePass");
   if (givers.length > 1) {
     throw new RecipeError(
       `sequential targets: given by ${givers.join(" and ")}, expected one of them. Remove all but one.`,

@@ -7,13 +7,6 @@ import { traceSubgraphs } from "./trace-subgraphs.ts";
 
 /** How a run cuts its model into subgraphs. */
 export interface SubgraphOptions extends TargetArguments {
-  /**
-   * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is
-   * calibrated on what the compressed ones before it really give, and the model is run once instead of twice. Linears that a
-   * modifier changes together with a norm or linear before them lie in one part with it; AWQ's parts are attention and
-   * feed-forward. False.
-   */
-  readonly onePass?: boolean;
   /** Sequential targets that are compressed together. 1. */
   readonly sequentialTargetsPerSubgraph?: number;
   /** Names of functions that the trace does not enter. */
@@ -29,7 +22,8 @@ export function traceForRun(
 ): Subgraph[] {
   const { onePass } = options;
   const units = modifiers.flatMap(({ units = [] }) => units);
-  const targets = onePass ? ["Linear", ...units] : getSequentialTargets(modifiers, model, options);
+  const named = getSequentialTargets(modifiers, model, options);
+  const targets = onePass ? ["Linear", ...units] : named;
   return traceSubgraphs(model, sample, targets, options.tracingIgnore, {
     targetsPerSubgraph: options.sequentialTargetsPerSubgraph,
     shareInputs: onePass,

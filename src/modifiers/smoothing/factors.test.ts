@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { completeArgs } from "../../schemes/arguments-schema.ts";
+import { presetScheme } from "../../schemes/presets.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { equalizationFactors, smoothingFactors } from "./factors.ts";
-import { factorsAt, gridPoints, quantizeScaled, weightMeans } from "./grid.ts";
+import { factorsAt, gridPoints, quantizeScaled, type WeightToQuantize, weightMeans } from "./grid.ts";
 
 const RANGES = Float64Array.of(3, 10, 0.25);
 const WEIGHT = new Tensor("F32", [2, 3], Float32Array.of(0.5, 0.1, 2, -1, 0.2, 0.5));
@@ -72,6 +73,19 @@ test("a weight that is quantized once it is scaled comes back in its own scale",
   const values = new Tensor("F32", [1, 2], Float32Array.of(7.5, 0.4));
   const args = completeArgs({ numBits: 4, strategy: "channel" });
   const weight = { values, args, dtype: "F32", path: "w" } as const;
-  expect([...quantizeScaled(weight, Float64Array.of(1, 1)).data]).toEqual([7, 0]);
-  expect([...quantizeScaled(weight, Float64Array.of(1, 2.5)).data]).toEqual([7, Math.fround(0.4)]);
+  expect([...quantizeScaled([weight], Float64Array.of(1, 1))[0].data]).toEqual([7, 0]);
+  expect([...quantizeScaled([weight], Float64Array.of(1, 2.5))[0].data]).toEqual([7, Math.fround(0.4)]);
+});
+
+test("weights that are quantized together share a global scale", () => {
+  const { weights: args } = presetScheme("NVFP4A16", ["Linear"]);
+  if (!args) throw new Error("NVFP4A16 without weights");
+  const weight = (factor: number): WeightToQuantize => {
+    const values = Float32Array.from({ length: 16 }, (_, index) => factor * (index - 7.3));
+    return { values: new Tensor("F32", [1, 16], values), args, dtype: "F32", path: "w" };
+  };
+  const ones = new Float64Array(16).fill(1);
+  const alone = quantizeScaled([weight(1)], ones)[0].data;
+  expect(quantizeScaled([weight(1), weight(0.5)], ones)[0].data).toEqual(alone);
+  expect(quantizeScaled([weight(1), weight(3)], ones)[0].data).not.toEqual(alone);
 });

@@ -61,15 +61,19 @@ export function factorsAt([ratio, duo]: GridPoint, x: Float64Array, w: Float64Ar
   return raw.map((value) => (Number.isFinite(value / norm) ? value / norm : 1));
 }
 
-/** Q(W · diag(s)) · diag(s)⁻¹: what a reader of unscaled activations sees of a weight that is quantized once it is scaled. */
-export function quantizeScaled({ values, args, dtype, path }: WeightToQuantize, factors: Float64Array): Tensor<"F32"> {
-  const scaled = fromFloat32(multiplyColumns(values, factors), dtype);
-  const range = minmaxRange(scaled, args, path);
-  const globalScale = args.strategy === "tensor_group" ? globalScaleOf(largestMagnitude(range), dtype) : undefined;
-  const qparams = computeQParams(range, args, dtype, globalScale);
-  const rounded = dequantizeWeight(quantizeWeight(scaled, qparams, args, path));
-  return multiplyColumns(
-    rounded,
-    factors.map((factor) => 1 / factor),
-  );
+/**
+ * Q(W · diag(s)) · diag(s)⁻¹ of each weight: what a reader of unscaled activations sees of it when it is quantized once it is
+ * scaled. Weights that have a global scale share it.
+ */
+export function quantizeScaled(weights: readonly WeightToQuantize[], factors: Float64Array): Tensor<"F32">[] {
+  const scaled = weights.map(({ values, dtype }) => fromFloat32(multiplyColumns(values, factors), dtype));
+  const ranges = weights.map(({ args, path }, index) => minmaxRange(scaled[index], args, path));
+  const amax = Math.max(...ranges.map(largestMagnitude));
+  const inverse = factors.map((factor) => 1 / factor);
+  return weights.map(({ args, dtype, path }, index) => {
+    const globalScale = args.strategy === "tensor_group" ? globalScaleOf(amax, dtype) : undefined;
+    const qparams = computeQParams(ranges[index], args, dtype, globalScale);
+    const rounded = dequantizeWeight(quantizeWeight(scaled[index], qparams, args, path));
+    return multiplyColumns(rounded, inverse);
+  });
 }
