@@ -117,7 +117,7 @@ export class AWQModifier implements Modifier {
   async compress(stage: CompressionStage): Promise<void> {
     for (const [mapping, seen] of this.#taps?.seenIn(stage) ?? []) {
       const start = performance.now();
-      const means = columnMeans(seen?.value);
+      const means = columnMeans(seen.value);
       if (means) await moveFactors(stage, mapping, await this.#search(stage, mapping, means));
       else
         stage.warn(`${describeMapping(mapping)}: no token in all of the calibration data, expected some; left as is.`);
@@ -225,7 +225,7 @@ function hasOneLinear({ balanced }: Mapping): boolean {
 }
 
 /** Mean |x| of each column from sums and their count; undefined where nothing was seen. */
-function columnMeans(total: Tensor<"F32"> | undefined): Float64Array | undefined {
-  const count = total?.data.at(-1);
-  return total && count ? Float64Array.from(total.data.subarray(0, -1), (sum) => sum / count) : undefined;
+function columnMeans(total: Tensor<"F32">): Float64Array | undefined {
+  const count = total.data.at(-1);
+  return count ? Float64Array.from(total.data.subarray(0, -1), (sum) => sum / count) : undefined;
 }

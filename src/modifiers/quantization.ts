@@ -1,4 +1,3 @@
-import { CompressionError } from "../errors.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { type ObserverRegistry, observers, resolveWeightObserver } from "../observers/registry.ts";
@@ -14,6 +13,7 @@ import {
   resolveKvCacheScheme,
   resolveSchemes,
 } from "./quantization-options.ts";
+import { neverRun } from "./shared-input.ts";
 import { columnEnergy, type Tap } from "./tap.ts";
 import { WeightScales, type WeightTarget } from "./weight-scales.ts";
 
@@ -86,7 +86,7 @@ export class QuantizationModifier implements Modifier {
     if (!tap) return undefined;
     const seen = stage.statistic(tap);
     if (seen) return seen.value.data;
-    throw new CompressionError(`${path}: never run on the calibration data, expected some input. Add it to ignore.`);
+    throw neverRun(path);
   }
 }
 

@@ -17,12 +17,13 @@ export function bySharedInput<Target extends { readonly path: string; readonly m
   for (const target of targets) {
     const tap = taps.get(target.module);
     const seen = tap && stage.statistic(tap);
-    if (!seen) {
-      throw new CompressionError(
-        `${target.path}: never run on the calibration data, expected some input. Add it to ignore.`,
-      );
-    }
+    if (!seen) throw neverRun(target.path);
     shared.set(seen, [...(shared.get(seen) ?? []), target]);
   }
   return shared;
+}
+
+/** What is wrong with a module, or a mapping, whose taps saw nothing: it is not even a zero. */
+export function neverRun(path: string): CompressionError {
+  return new CompressionError(`${path}: never run on the calibration data, expected some input. Add it to ignore.`);
 }

@@ -5,7 +5,7 @@ import type { Module } from "../nn/module.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CompressionStage, CoupledModules, Modifier, ModifierContext } from "./modifier.ts";
 import { equalizationFactors, smoothingFactors } from "./smoothing/factors.ts";
-import { describeMapping, type Mapping } from "./smoothing/mapping.ts";
+import type { Mapping } from "./smoothing/mapping.ts";
 import { MappingTaps } from "./smoothing/mapping-taps.ts";
 import { moveFactors } from "./smoothing/move-factors.ts";
 import { columnRange } from "./smoothing/reductions.ts";
@@ -65,7 +65,6 @@ export class SmoothQuantModifier implements Modifier {
   async compress(stage: CompressionStage): Promise<void> {
     for (const [mapping, seen] of this.#taps.seenIn(stage)) {
       const start = performance.now();
-      if (!seen) throw new CompressionError(`${describeMapping(mapping)}: never run on the calibration data.`);
       await moveFactors(stage, mapping, await this.#factors(stage, mapping, seen.value));
       stage.report({ module: mapping.path, seconds: (performance.now() - start) / 1000 });
     }

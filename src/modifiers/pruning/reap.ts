@@ -8,6 +8,7 @@ import { transformGroups } from "../../nn/online-transform.ts";
 import type { Parameter } from "../../nn/parameter.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { CompressionStage, ConfigChange, CoupledModules, Modifier } from "../modifier.ts";
+import { neverRun } from "../shared-input.ts";
 import { columnMagnitudes } from "../smoothing/reductions.ts";
 import type { Tap } from "../tap.ts";
 
@@ -85,7 +86,7 @@ export class REAPPruningModifier implements Modifier {
       if (!modules.has(module.gate)) continue;
       const start = performance.now();
       const retained = mostSalient(
-        taps.map((tap) => saliency(stage, tap)),
+        taps.map((tap) => saliency(stage, path, tap)),
         this.#kept,
       );
       this.#retained.set(path, retained);
@@ -161,9 +162,11 @@ function blocksOf(model: Module): [string, SparseMoeBlock][] {
   return model.namedModules().filter((entry): entry is [string, SparseMoeBlock] => entry[1] instanceof SparseMoeBlock);
 }
 
-/** Mean of what a tap has seen; 0 for an expert that no token is routed to. */
-function saliency(stage: CompressionStage, tap: Tap): number {
-  const [sum, count] = stage.statistic(tap)?.value.data ?? [0, 0];
+/** Mean of what a tap has seen; 0 for an expert that no token is routed to. @throws CompressionError if its block was never run */
+function saliency(stage: CompressionStage, path: string, tap: Tap): number {
+  const seen = stage.statistic(tap);
+  if (!seen) throw neverRun(path);
+  const [sum, count] = seen.value.data;
   return sum / Math.max(count, 1);
 }
 

@@ -1,7 +1,8 @@
 import type { Module } from "../../nn/module.ts";
 import type { CompressionStage } from "../modifier.ts";
+import { neverRun } from "../shared-input.ts";
 import type { Reduction, Statistic, Tap } from "../tap.ts";
-import type { Mapping } from "./mapping.ts";
+import { describeMapping, type Mapping } from "./mapping.ts";
 
 /** Taps on what the linears of mappings read: all of a mapping's linears read one value. */
 export class MappingTaps {
@@ -19,11 +20,15 @@ export class MappingTaps {
     return own.map((mapping) => this.#taps.get(mapping) as Tap);
   }
 
-  /** The mappings of a stage in order, each with what its tap has seen. */
-  *seenIn(stage: CompressionStage): Generator<[mapping: Mapping, seen: Statistic | undefined]> {
+  /** The mappings of a stage in order, each with what its tap has seen. @throws CompressionError naming one that was never run */
+  *seenIn(stage: CompressionStage): Generator<[mapping: Mapping, seen: Statistic]> {
     const modules = new Set(stage.modules.map(([, module]) => module));
-    for (const mapping of this.#taps.keys())
-      if (modules.has(mapping.module)) yield [mapping, this.seen(stage, mapping)];
+    for (const mapping of this.#taps.keys()) {
+      if (!modules.has(mapping.module)) continue;
+      const seen = this.seen(stage, mapping);
+      if (!seen) throw neverRun(describeMapping(mapping));
+      yield [mapping, seen];
+    }
   }
 
   /** What a mapping's tap has seen; undefined without one. */
