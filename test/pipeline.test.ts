@@ -93,6 +93,16 @@ describe("the order of a run", () => {
     ]);
   });
 
+  test("what leaves the outputs of subgraphs alone runs each once: for what it observes, and for those after it (D6)", async () => {
+    const { events } = await run({ recipe: "QuantizationModifier: {scheme: FP8, ignore: [lm_head]}" });
+    const phases = events.flatMap((event) => (event.type === "phase" ? [`${event.subgraph} ${event.phase}`] : []));
+    expect(phases.filter((phase) => !phase.endsWith("compressing"))).toEqual([
+      "0 propagating",
+      "1 calibrating",
+      "2 calibrating",
+    ]);
+  });
+
   test("every quantized module is reported once, with its error", async () => {
     const { events } = await run();
     const reports = events.filter((event) => event.type === "module");

@@ -79,6 +79,7 @@ describe("a run that is stopped, and gone on with", () => {
     gptq({ configGroups: { group: { targets: ["re:.*[qk]_proj", "re:.*mlp.*_proj"], weights: int4 } } }),
   ];
   const rounding = () => new QuantizationModifier({ ignore: ["lm_head"], scheme: "W4A16" });
+  const staticInputs = () => new QuantizationModifier({ ignore: ["lm_head"], scheme: "FP8" });
   const cases: [name: string, options: Options][] = [
     ["GPTQ", {}],
     ["one pass", { onePass: true }],
@@ -92,6 +93,7 @@ describe("a run that is stopped, and gone on with", () => {
     ["modifiers that change, round and calibrate", { recipe: mixed, precision: "BF16" }],
     ["smoothed norms", { recipe: () => [new SmoothQuantModifier(), gptq()], precision: "BF16" }],
     ["smoothed norms, rounded to nearest", { recipe: () => [new AWQModifier({ nGrid: 4 }), rounding()] }],
+    ["static inputs, seen and passed on in one run", { recipe: () => staticInputs(), memoryBudget: 0 }],
     ["no data", { recipe: rounding, dataset: undefined }],
     ["Hessians that fail", { recipe: () => gptq({ dampeningFrac: 0 }), numCalibrationSamples: 1 }],
   ];

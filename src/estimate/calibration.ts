@@ -20,12 +20,16 @@ export interface Calibration {
   readonly moments: readonly Moment[];
 }
 
-/** Traces what a modifier observes of a subgraph, as the pipeline does before it calibrates. */
-export function traceCalibration(subgraph: Subgraph, taps: readonly Tap[]): Calibration {
+/**
+ * Traces what a modifier observes of a subgraph, as the pipeline does before it calibrates.
+ *
+ * @param passesOn - whether the same run is for what later subgraphs read too
+ */
+export function traceCalibration(subgraph: Subgraph, taps: readonly Tap[], passesOn: boolean): Calibration {
   const recorder = new TapRecorder(taps.map(withoutFinish));
   const hooks = recorder.attach();
   try {
-    const { graph } = inlineCalls(subgraph, () => recorder.outputs);
+    const { graph } = inlineCalls(subgraph, (outputs) => ({ ...(passesOn && outputs), ...recorder.outputs }));
     const totalBytes = Object.values(recorder.inputs).reduce((sum, { byteLength }) => sum + byteLength, 0);
     return { graph, totalBytes, moments: findMoments(recorder) };
   } finally {

@@ -47,9 +47,13 @@ export function planSteps({ subgraphs, modifiers, batches }: PlannedRun): Step[]
   );
   const lastObserved = taps.findLastIndex((ofModifiers) => ofModifiers.some((own) => own.length > 0));
   const intermediates = new IntermediateBytes(batches);
+  const leavesOutputs = modifiers.every((modifier) => modifier.leavesOutputs);
   return subgraphs.map((subgraph, index) => {
-    const calibrations = taps[index].flatMap((own) => (own.length > 0 ? traceCalibration(subgraph, own) : []));
-    const propagated = index < lastObserved ? [inlineCalls(subgraph).graph] : [];
+    const isRead = index < lastObserved;
+    const observed = taps[index].filter((own) => own.length > 0);
+    const isPassedOn = isRead && leavesOutputs && observed.length === 1; // while it is observed
+    const calibrations = observed.map((own) => traceCalibration(subgraph, own, isPassedOn));
+    const propagated = isRead && !isPassedOn ? [inlineCalls(subgraph).graph] : [];
     const graphs = [...calibrations.map(({ graph }) => graph), ...propagated];
     const done = modules[index].filter((module) => lastCall.get(module) === index);
     const targets = done.filter((module): module is Linear => isTarget(module, modifiers));
@@ -59,7 +63,7 @@ export function planSteps({ subgraphs, modifiers, batches }: PlannedRun): Step[]
       parameters: elementsOf(readBy(graphs, targets, subgraph)),
       totalBytes: Math.max(0, ...calibrations.map(({ totalBytes }) => totalBytes)),
       ...roundingWork(calibrations, targets),
-      intermediateBytes: intermediates.pass(subgraph, propagated.length > 0),
+      intermediateBytes: intermediates.pass(subgraph, isRead),
     };
   });
 }

@@ -98,6 +98,11 @@ export interface Modifier {
   readonly coupled?: readonly CoupledModules[];
   /** Paths of modules that it runs by themselves, known after initialize: a partition must not cut through them. */
   readonly units?: readonly string[];
+  /**
+   * Whether nothing that `compress` does shows in what any subgraph gives. A subgraph that only such modifiers work on is run
+   * once, for what they observe and for the subgraphs after it.
+   */
+  readonly leavesOutputs?: boolean;
   /** Modules that it changes beside those with a scheme, known after initialize: every one must be run. */
   readonly targets?: Iterable<Linear>;
   /**

@@ -26,6 +26,7 @@ import { WeightScales, type WeightTarget } from "./weight-scales.ts";
 export class QuantizationModifier implements Modifier {
   readonly name = "QuantizationModifier";
   readonly requiresCalibrationData: boolean;
+  readonly leavesOutputs = true;
   quantization: ModelQuantization = { schemes: new Map(), kvCacheScheme: null };
   readonly #energies = new Map<Linear, Tap>();
   #activations?: ActivationCalibration;

@@ -42,6 +42,7 @@ const SIDES = {
 export class QuIPModifier implements Modifier {
   readonly name = "QuIPModifier";
   readonly requiresCalibrationData = false;
+  readonly leavesOutputs = true;
 
   constructor(readonly options: QuIPOptions = {}) {}
 

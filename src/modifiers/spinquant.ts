@@ -22,12 +22,17 @@ export interface SpinQuantOptions extends RotationOptions {
  * which round with less error. With orthogonal R, every weight that adds to the residual stream becomes Rᵀ W and every one
  * that reads it W diag(g) R, where g is the scale of the norm before it.
  *
+ * A norm's scale damps the columns of its input that are large; once it is in the weights their rounding errors meet these
+ * undamped, and a rotation spreads that but cannot undo it. Round to nearest can so lose more than it gains, in the reference
+ * too; GPTQ sees the inputs and more than makes up for it.
+ *
  * What must be rotated is found in a trace of the model. Unlike the reference, embeddings are not centred: a norm that
  * subtracts no mean would notice. Where norms subtract it, R1 is a matrix that keeps means.
  */
 export class SpinQuantModifier implements Modifier {
   readonly name = "SpinQuantModifier";
   readonly requiresCalibrationData = false;
+  readonly leavesOutputs = true;
 
   constructor(readonly options: SpinQuantOptions = {}) {}
 

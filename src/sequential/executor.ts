@@ -21,8 +21,17 @@ export type OnBatch = () => void;
 export interface CalibrationExecutor {
   /** Goes back to the model's inputs, which the first subgraphs read. */
   restart(): Promise<void>;
-  /** Runs all batches for what the taps observe, and nothing else; then tells it, value by value, in an order of its own. */
-  calibrate(subgraph: number, taps: readonly Tap[], onBatch: OnBatch): AsyncIterable<Observed>;
+  /**
+   * Runs all batches for what the taps observe, and nothing else; then tells it, value by value, in an order of its own.
+   *
+   * @param consumed - where given, the same run is for what later subgraphs read too: see {@link propagate}
+   */
+  calibrate(
+    subgraph: number,
+    taps: readonly Tap[],
+    onBatch: OnBatch,
+    consumed?: ReadonlySet<string>,
+  ): AsyncIterable<Observed>;
   /**
    * Runs all batches for what later subgraphs read.
    *

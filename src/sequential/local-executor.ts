@@ -1,7 +1,7 @@
 import type { Replay } from "../modifiers/modifier.ts";
 import type { Tap } from "../modifiers/tap.ts";
 import type { Module } from "../nn/module.ts";
-import type { Allocate } from "../runtime/executable.ts";
+import type { Allocate, Value } from "../runtime/executable.ts";
 import { CompiledGraph } from "./compiled-graph.ts";
 import type { DispatchedModel } from "./dispatch.ts";
 import type { CalibrationExecutor, Observed, OnBatch } from "./executor.ts";
@@ -34,17 +34,28 @@ export class LocalExecutor implements CalibrationExecutor {
     this.#cache = new IntermediatesCache(this.batches, this.options);
   }
 
-  async *calibrate(index: number, taps: readonly Tap[], onBatch: OnBatch): AsyncGenerator<Observed> {
+  async *calibrate(
+    index: number,
+    taps: readonly Tap[],
+    onBatch: OnBatch,
+    consumed?: ReadonlySet<string>,
+  ): AsyncGenerator<Observed> {
     const subgraph = this.subgraphs[index];
     const recorder = new TapRecorder(taps, this.dispatched.weights.buffers);
     const hooks = recorder.attach();
-    const compiling = CompiledGraph.compile(subgraph, this.dispatched, () => recorder.outputs);
+    const compiling = CompiledGraph.compile(subgraph, this.dispatched, (outputs) => ({
+      ...(consumed && outputs),
+      ...recorder.outputs,
+    }));
     hooks.remove(); // it is traced by now: others may trace while it is compiled
     const compiled = await compiling;
     await this.#forEachBatch(onBatch, async (batch) => {
       const inputs = { ...(await this.#cache.fetch(batch, subgraph.inputNames)), ...recorder.inputs };
-      const totals = await compiled.run(inputs, this.dispatched, recorder.allocate);
-      recorder.add(totals, sequencesIn(this.batches[batch]));
+      const allocate: Allocate = (name, dtype, shape) =>
+        subgraph.outputNames.has(name) ? this.#cache.allocate(dtype, shape) : recorder.allocate(name);
+      const found = await compiled.run(inputs, this.dispatched, allocate);
+      recorder.add(found, sequencesIn(this.batches[batch]));
+      if (consumed) await this.#pass(batch, consumed, subgraph, found);
     });
     yield* recorder.observed();
   }
@@ -54,10 +65,19 @@ export class LocalExecutor implements CalibrationExecutor {
     await this.#forEachBatch(onBatch, async (batch) => {
       const inputs = await this.#cache.fetch(batch, subgraph.inputNames);
       const allocate: Allocate = (_, dtype, shape) => this.#cache.allocate(dtype, shape);
-      const outputs = await subgraph.forward(this.dispatched, inputs, allocate);
-      this.#cache.delete(batch, consumed);
-      await this.#cache.update(batch, outputs);
+      await this.#pass(batch, consumed, subgraph, await subgraph.forward(this.dispatched, inputs, allocate));
     });
+  }
+
+  /** Keeps what a subgraph gave of a batch, in place of what nobody reads any more. */
+  async #pass(
+    batch: number,
+    consumed: ReadonlySet<string>,
+    { outputNames }: Subgraph,
+    found: Readonly<Record<string, Value>>,
+  ): Promise<void> {
+    this.#cache.delete(batch, consumed);
+    await this.#cache.update(batch, Object.fromEntries([...outputNames].map((name) => [name, found[name]])));
   }
 
   record(index: number, module: Module): Promise<Replay> {

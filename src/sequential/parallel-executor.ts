@@ -1,5 +1,5 @@
 import type { Replay } from "../modifiers/modifier.ts";
-import { mergeStatistics, type Tap } from "../modifiers/tap.ts";
+import { mergeStatistics } from "../modifiers/tap.ts";
 import type { Module } from "../nn/module.ts";
 import type { CalibrationExecutor, Observed, OnBatch } from "./executor.ts";
 
@@ -15,10 +15,8 @@ export class ParallelExecutor implements CalibrationExecutor {
     await this.#each((executor) => executor.restart());
   }
 
-  async *calibrate(subgraph: number, taps: readonly Tap[], onBatch: OnBatch): AsyncGenerator<Observed> {
-    const streams = this.executors.map((executor) =>
-      executor.calibrate(subgraph, taps, onBatch)[Symbol.asyncIterator](),
-    );
+  async *calibrate(...args: Parameters<CalibrationExecutor["calibrate"]>): AsyncGenerator<Observed> {
+    const streams = this.executors.map((executor) => executor.calibrate(...args)[Symbol.asyncIterator]());
     for (;;) {
       const shares = await Promise.all(streams.map((stream) => stream.next()));
       if (shares.some(({ done }) => done)) return;

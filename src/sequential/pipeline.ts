@@ -114,18 +114,17 @@ class Run {
     const { weights } = this.dispatched;
     const runs = this.#runsOf(index);
     const stage = new Stage(index, modules, { ...this.options, weights, statistics: this.#statistics }, runs);
-    const { propagateError = true } = this.options;
-    const isRead = this.#observesAfter(index);
-    if (!propagateError && isRead) await this.#propagate(index, new Set());
+    const passing = this.#passing(index);
+    if (passing === "before") await this.#propagate(index, new Set());
     for (const modifier of this.options.modifiers) {
-      await this.#calibrate(index, modifier);
+      await this.#calibrate(index, modifier, passing === "meanwhile" ? subgraph.consumedNames : undefined);
       this.#begin("compressing", index);
       await stage.apply(modifier);
     }
     await runs.propagateSample();
-    if (!isRead) await this.executor.forget();
-    else if (propagateError) await this.#propagate(index, subgraph.consumedNames);
-    else await this.executor.forget(subgraph.consumedNames);
+    if (passing === "after") await this.#propagate(index, subgraph.consumedNames);
+    else if (passing === "before") await this.executor.forget(subgraph.consumedNames);
+    else if (passing === "never") await this.executor.forget();
     await weights.releaseAll();
     for (const value of stage.taken) weights.buffers.give(value);
     await this.executor.endSubgraph();
@@ -146,7 +145,7 @@ class Run {
         }
       }
       await this.#runsOf(index).propagateSample();
-      await this.#propagate(index, this.subgraphs[index].consumedNames);
+      await this.#passOnAgain(index);
       await this.dispatched.weights.releaseAll();
       await this.executor.endSubgraph();
     }
@@ -158,12 +157,30 @@ class Run {
     }
   }
 
-  /** Runs all batches for what the modifier observes, and nothing else. */
-  async #calibrate(index: number, modifier: Modifier): Promise<void> {
-    const taps = this.#modules[index].flatMap(([, module]) => this.#tapsOf(modifier, module));
+  /** When what later subgraphs read is computed: before a subgraph is compressed, while it is observed, or after both. */
+  #passing(index: number): "before" | "meanwhile" | "after" | "never" {
+    if (!this.#observesAfter(index)) return "never";
+    const { modifiers, propagateError = true } = this.options;
+    const observing = modifiers.filter((modifier) => this.#tapsIn(index, modifier).length > 0);
+    if (observing.length === 1 && modifiers.every(({ leavesOutputs }) => leavesOutputs)) return "meanwhile";
+    return propagateError ? "after" : "before";
+  }
+
+  /** Runs all batches for what the modifier observes; where `consumed` is given, also for what later subgraphs read. */
+  async #calibrate(index: number, modifier: Modifier, consumed?: ReadonlySet<string>): Promise<void> {
+    const taps = this.#tapsIn(index, modifier);
     if (taps.length === 0) return;
-    for await (const observed of this.executor.calibrate(index, taps, this.#begin("calibrating", index)))
+    for await (const observed of this.executor.calibrate(index, taps, this.#begin("calibrating", index), consumed))
       this.#statistics.add(observed);
+  }
+
+  /** Runs all batches through a subgraph that is finished, by the same graph as the run that finished it: to the same bits. */
+  async #passOnAgain(index: number): Promise<void> {
+    const { consumedNames } = this.subgraphs[index];
+    if (this.#passing(index) !== "meanwhile") return this.#propagate(index, consumedNames);
+    const taps = this.options.modifiers.flatMap((modifier) => this.#tapsIn(index, modifier));
+    const onBatch = this.#begin("propagating", index);
+    for await (const _ of this.executor.calibrate(index, taps, onBatch, consumedNames)); // it was seen then
   }
 
   /** Runs all batches through the weights as they are now, for the subgraphs to come. */
@@ -214,6 +231,10 @@ class Run {
           this.options.modifiers.some((modifier) => this.#tapsOf(modifier, module).length > 0),
         ),
       );
+  }
+
+  #tapsIn(index: number, modifier: Modifier): readonly Tap[] {
+    return this.#modules[index].flatMap(([, module]) => this.#tapsOf(modifier, module));
   }
 
   #tapsOf(modifier: Modifier, module: Module): readonly Tap[] {

@@ -48,9 +48,10 @@ export class ExecutorService implements WorkerCalls {
     this.#running.dispatched.weights.replace(this.#parameterAt(path), receiveTensor(value) as Tensor<"F32">);
   }
 
-  async calibrate(subgraph: number, names: readonly TapName[]): Promise<void> {
+  async calibrate(subgraph: number, names: readonly TapName[], consumed?: ReadonlySet<string>): Promise<void> {
     this.#taps = names.map((name) => this.#tapNamed(name));
-    this.#observed = this.#running.executor.calibrate(subgraph, this.#taps, this.onBatch)[Symbol.asyncIterator]();
+    const observed = this.#running.executor.calibrate(subgraph, this.#taps, this.onBatch, consumed);
+    this.#observed = observed[Symbol.asyncIterator]();
   }
 
   async nextObserved(): Promise<SentObserved | undefined> {

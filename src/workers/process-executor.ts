@@ -32,9 +32,14 @@ export class ProcessExecutor implements CalibrationExecutor {
     return this.process.call("restart", []);
   }
 
-  async *calibrate(subgraph: number, taps: readonly Tap[], onBatch: OnBatch): AsyncGenerator<Observed> {
+  async *calibrate(
+    subgraph: number,
+    taps: readonly Tap[],
+    onBatch: OnBatch,
+    consumed?: ReadonlySet<string>,
+  ): AsyncGenerator<Observed> {
     await this.#sendWeights();
-    await this.process.call("calibrate", [subgraph, taps.map((tap) => this.#nameOf(tap))]);
+    await this.process.call("calibrate", [subgraph, taps.map((tap) => this.#nameOf(tap)), consumed]);
     for (;;) {
       const seen = await this.process.call("nextObserved", [], onBatch);
       if (!seen) return;

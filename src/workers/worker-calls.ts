@@ -26,7 +26,7 @@ export interface WorkerCalls {
   /** Lets a value stand for the parameter at a dotted path until the subgraph ends. */
   replace(path: string, value: SentTensor): Promise<void>;
   /** Begins to calibrate; all else happens when the first observation is asked for. */
-  calibrate(subgraph: number, taps: readonly TapName[]): Promise<void>;
+  calibrate(subgraph: number, taps: readonly TapName[], consumed?: ReadonlySet<string>): Promise<void>;
   nextObserved(): Promise<SentObserved | undefined>;
   propagate(subgraph: number, consumed: ReadonlySet<string>): Promise<void>;
   /** @returns the replay's number, and that of its batches */

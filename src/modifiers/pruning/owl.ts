@@ -34,6 +34,7 @@ interface Layer {
 export class OwlSurvey implements Modifier {
   readonly name = "OWL";
   readonly requiresCalibrationData = true;
+  readonly leavesOutputs = true;
   readonly #taps = new Map<Module, Tap>();
   readonly #norms = new Map<Linear, Float32Array>();
   readonly #layers = new Map<Linear, Layer>();
