@@ -48,7 +48,10 @@ export async function prepareModel(
 function checkWorkers({ shrinking: [first] }: ShrunkModel, { workers = 1 }: Pick<OneshotOptions, "workers">): void {
   if (!first || workers === 1) return;
   const { where = "recipe", name } = first.modifier;
-  throw new RecipeError(`${where}: ${name}: with ${workers} workers, expected one. Leave workers out.`);
+  throw new RecipeError(
+    `${where}: ${name}: with ${workers} workers, expected one, as they read the checkpoint's own model and not the smaller one. ` +
+      "Leave workers out.",
+  );
 }
 
 async function initializeModel(

@@ -55,7 +55,8 @@ function checkOrder([first]: readonly Modifier[], modifiers: readonly Modifier[]
       throw new RecipeError(`${where}: ${name}: after others, expected it first, as they need its model. Move it up.`);
     if (first && rewrite)
       throw new RecipeError(
-        `${where}: ${name}: after ${first.name}, expected another recipe. Run one, then the other.`,
+        `${where}: ${name}: after ${first.name}, expected another recipe, as it changes weights before any expert is chosen. ` +
+          "Run one, then the other.",
       );
   }
 }
