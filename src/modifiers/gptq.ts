@@ -1,5 +1,5 @@
 import { RecipeError } from "../errors.ts";
-import type { ColumnProblem } from "../kernels/round-columns.ts";
+import type { ColumnProblem } from "../kernels/column-problem.ts";
 import type { Module } from "../nn/module.ts";
 import { imatrixMse } from "../observers/mse.ts";
 import { type ObserverRegistry, observers } from "../observers/registry.ts";
