@@ -1,5 +1,6 @@
+import type { ColumnProblem } from "../src/kernels/column-problem.ts";
 import { type LowerPanels, takeLowerPanels } from "../src/kernels/lower-panels.ts";
-import type { ColumnProblem, RoundedColumns } from "../src/kernels/round-columns.ts";
+import type { RoundedColumns } from "../src/kernels/round-columns.ts";
 import { codeTypeOf } from "../src/schemes/code-type.ts";
 import { Buffers } from "../src/tensor/buffers.ts";
 import { decodePlainly, encodePlainly, type PlainScale } from "./plain-codes.ts";

@@ -1,5 +1,5 @@
 import { Buffers } from "../tensor/buffers.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
 /**
  * The lower triangle of a symmetric matrix, or a lower triangular one, in panels of a few columns: each holds its columns
@@ -30,4 +30,30 @@ export function takeLowerPanels(columns: number, kept: Buffers): LowerPanels {
     return { start, matrix: buffers.take("F32", [columns - start, Math.min(width, columns - start)]) };
   });
   return { columns, panels };
+}
+
+/** Columns `start` to `end` of a factor, from their diagonal block down: [columns − start, end − start]. */
+export function columnsOf({ columns, panels }: LowerPanels, start: number, end: number): Tensor<"F32"> {
+  const result = Tensor.zeros("F32", [columns - start, end - start]);
+  for (const panel of panels) {
+    const width = panel.matrix.shape[1];
+    const [begin, stop] = [Math.max(start, panel.start), Math.min(end, panel.start + width)];
+    for (let row = begin; row < columns && begin < stop; row++) {
+      const from = (row - panel.start) * width - panel.start;
+      result.data.set(
+        panel.matrix.data.subarray(from + begin, from + stop),
+        (row - start) * (end - start) + begin - start,
+      );
+    }
+  }
+  return result;
+}
+
+/** The diagonal block of a panel in `target`: [p, k] is L[k, p]. */
+export function transposeBlock(
+  { data, shape: [, width] }: LowerPanel["matrix"],
+  target = new Float32Array(width * width),
+): Float32Array {
+  for (let k = 0; k < width; k++) for (let p = 0; p <= k; p++) target[p * width + k] = data[k * width + p];
+  return target;
 }

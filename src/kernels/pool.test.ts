@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { lowerPanelsOf, randomHessian, randomValues } from "../../test/gptq-reference.ts";
 import { createMatrixProducts } from "../runtime/matrix-products.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import type { ColumnProblem } from "./column-problem.ts";
 import { KernelPool } from "./pool.ts";
-import type { ColumnProblem } from "./round-columns.ts";
 
 const COLUMNS = 96;
 const hessian = randomHessian(COLUMNS, 1);

@@ -2,6 +2,7 @@ import { Buffers } from "../tensor/buffers.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Arena } from "./arena.ts";
 import { factorize, type KernelContext } from "./cholesky.ts";
+import type { ColumnProblem } from "./column-problem.ts";
 import { type LowerPanels, takeLowerPanels } from "./lower-panels.ts";
 import type { MatrixProducts } from "./matrix-products.ts";
 import { type PrunedColumns, type PruningProblem, pruneColumns } from "./prune-columns.ts";
@@ -12,7 +13,7 @@ import {
   type RefinementProblem,
   refineColumns,
 } from "./refine-columns.ts";
-import { type ColumnProblem, type RoundedColumns, roundColumns } from "./round-columns.ts";
+import { type RoundedColumns, roundColumns } from "./round-columns.ts";
 import { joinRows, splitRows } from "./split-rows.ts";
 import { Threads } from "./threads.ts";
 

@@ -1,8 +1,8 @@
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { KernelContext } from "./cholesky.ts";
-import type { LowerPanels } from "./lower-panels.ts";
+import { columnsOf, type LowerPanels, transposeBlock } from "./lower-panels.ts";
 import { rowsOf } from "./matrix-products.ts";
-import { ROWS, sharesOfRows, transposeBlock } from "./round-columns.ts";
+import { ROWS, sharesOfRows, takeScratch } from "./row-shares.ts";
 import { type MaskStructure, upToKthSmallest } from "./select.ts";
 
 /** A weight to be pruned column by column, from the first to the last. */
@@ -57,7 +57,7 @@ async function pruneWeight(
   const rows = problem.weight.length / columns;
   const lanes = Math.ceil(rows / ROWS) * ROWS;
   const order = Int32Array.from({ length: columns }, (_, position) => columns - 1 - position);
-  const [weight, orderAt, loss] = [problem.weight, order, new Float64Array(rows)].map((values) => arena.put(values));
+  const [weight, orderAt, loss] = [problem.weight, order, new Float64Array(lanes)].map((values) => arena.put(values));
   const result = arena.take(4 * rows * columns);
   const difference = buffers.take("F32", [columns, lanes]); // D, position by position
   for (let end = columns; end > 0; end -= problem.blockSize) {
@@ -101,18 +101,19 @@ interface Block {
 
 /** Runs the kernel on a block: prunes what is marked, [width, lanes], and what `structure` asks for. Returns D. */
 function pruneBlock(
-  { arena, threads }: KernelContext,
+  context: KernelContext,
   { weight, order, result, loss }: Places,
   { factor, correction, columns, rows }: Block,
   marks: Uint8Array,
   structure: MaskStructure | null,
 ): Promise<Float32Array> {
+  const { arena, threads } = context;
   const [width, lanes] = correction.shape;
   const { prune, of } = structure ?? { prune: 0, of: 1 };
   const chunk = Math.max(of, CHUNK - (CHUNK % of));
   return arena.scoped(() => {
     const [factorAt, sums, marksAt] = [factor, correction.data, marks].map((values) => arena.put(values));
-    const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * 3 * width));
+    const scratch = takeScratch(context, 3 * width);
     const shareOf = sharesOfRows(threads, rows);
     threads.run("pruneBlock", (thread) => {
       const share = shareOf(thread);
@@ -161,21 +162,4 @@ async function leastSalient(
   for (let position = 0; position < width; position++)
     marks.set(least.subarray(position * rows, (position + 1) * rows), position * lanes);
   return marks;
-}
-
-/** Columns `start` to `end` of a factor, from their diagonal block down: [columns − start, end − start]. */
-function columnsOf({ columns, panels }: LowerPanels, start: number, end: number): Tensor<"F32"> {
-  const result = Tensor.zeros("F32", [columns - start, end - start]);
-  for (const panel of panels) {
-    const width = panel.matrix.shape[1];
-    const [begin, stop] = [Math.max(start, panel.start), Math.min(end, panel.start + width)];
-    for (let row = begin; row < columns && begin < stop; row++) {
-      const from = (row - panel.start) * width - panel.start;
-      result.data.set(
-        panel.matrix.data.subarray(from + begin, from + stop),
-        (row - start) * (end - start) + begin - start,
-      );
-    }
-  }
-  return result;
 }

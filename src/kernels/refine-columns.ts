@@ -1,7 +1,9 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import type { KernelContext } from "./cholesky.ts";
+import { type ColumnProblem, placeProblems } from "./column-problem.ts";
 import { rowsOf } from "./matrix-products.ts";
-import { type CodeArray, type ColumnProblem, placeProblems, ROWS, sharesOfRows } from "./round-columns.ts";
+import type { CodeArray } from "./round-columns.ts";
+import { sharesOfRows, takeScratch } from "./row-shares.ts";
 
 /** A rounded weight whose codes and scales are to be improved. */
 export interface RefinementProblem extends Omit<ColumnProblem, "order"> {
@@ -118,7 +120,7 @@ async function refineBlock(context: KernelContext, step: BlockStep): Promise<voi
   const own = rowsOf(difference, start, end);
   await arena.scoped(() => {
     const [slopes, changed, square] = [gradient, own, rowsOf(beside, start, end)].map(({ data }) => arena.put(data));
-    const scratch = Array.from({ length: threads.count }, () => arena.take(4 * ROWS * 5 * width));
+    const scratch = takeScratch(context, 5 * width);
     const shareOf = sharesOfRows(threads, rows);
     const [scale, zero] = [place.scale, place.zero].map((address) => address + 4 * group * lanes);
     const pruned = place.pruned && place.pruned + start;

@@ -10,8 +10,8 @@ import {
 } from "../../test/gptq-reference.ts";
 import { readSafetensors } from "../../test/read-safetensors.ts";
 import { createMatrixProducts } from "../runtime/matrix-products.ts";
+import type { ColumnProblem } from "./column-problem.ts";
 import { KernelPool } from "./pool.ts";
-import type { ColumnProblem } from "./round-columns.ts";
 
 const pools = await Promise.all(
   [1, 2, 3].map((threads) => KernelPool.create(createMatrixProducts({ threads }), { threads })),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ColumnProblem } from "./round-columns.ts";
+import type { ColumnProblem } from "./column-problem.ts";
 import { joinRows, splitRows } from "./split-rows.ts";
 
 const [ROWS, COLUMNS] = [19, 4];

@@ -1,4 +1,6 @@
-import { type ColumnProblem, ROWS, type RoundedColumns } from "./round-columns.ts";
+import type { ColumnProblem } from "./column-problem.ts";
+import type { RoundedColumns } from "./round-columns.ts";
+import { ROWS } from "./row-shares.ts";
 
 /** Elements of a weight that are rounded at once: more are no faster, and take several times their size in memory. */
 const LARGEST = 2 ** 24;

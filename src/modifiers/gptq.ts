@@ -1,5 +1,5 @@
 import { RecipeError } from "../errors.ts";
-import type { ColumnProblem } from "../kernels/round-columns.ts";
+import type { ColumnProblem } from "../kernels/column-problem.ts";
 import type { Module } from "../nn/module.ts";
 import { imatrixMse } from "../observers/mse.ts";
 import { type ObserverRegistry, observers } from "../observers/registry.ts";
@@ -114,9 +114,8 @@ export class GPTQModifier implements Modifier {
     const panels = stage.kernels.takeLowerPanels(seen.value.shape[0]);
     const hessian = prepareHessian(seen, { dampeningFrac, byImportance: first.actorder !== null, panels }, path);
     const weights = await Promise.all(targets.map(({ module }) => stage.weight(module)));
-    const importance = diagonal(seen.value);
     const scales = this.#scales as WeightScales;
-    const qparams = await Promise.all(targets.map((target) => scales.find(stage, target, () => importance)));
+    const qparams = await Promise.all(targets.map((target) => scales.find(stage, target, () => diagonal(seen.value))));
     const problems = targets.map(({ args, module }, index) => ({
       ...columnProblem(weights[index], qparams[index], args, hessian),
       pruned: stage.pruned(module),

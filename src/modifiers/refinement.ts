@@ -1,6 +1,7 @@
+import type { ColumnProblem } from "../kernels/column-problem.ts";
 import type { KernelPool } from "../kernels/pool.ts";
 import type { StoredScale } from "../kernels/refine-columns.ts";
-import type { ColumnProblem, RoundedColumns } from "../kernels/round-columns.ts";
+import type { RoundedColumns } from "../kernels/round-columns.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import type { QParams } from "../schemes/qparams.ts";
 import { fromFloat32 } from "../tensor/convert.ts";
