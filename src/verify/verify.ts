@@ -9,7 +9,9 @@ import type { Device } from "../runtime/session.ts";
 import type { RunControl } from "../sequential/events.ts";
 import { defaultMemoryBudget, type IntermediatesOptions } from "../sequential/intermediates.ts";
 import { checkCheckpoint, type FileCheck } from "./check-checkpoint.ts";
+import { carriedWeights, checkOnnxFolder, isOnnxFolder } from "./check-onnx.ts";
 import type { LogitsFidelity } from "./compare-logits.ts";
+import { compareOnnxWeights } from "./compare-onnx.ts";
 import { compareSubgraphs, judgeSubgraphs, type SubgraphFidelity } from "./compare-subgraphs.ts";
 import { compareWeights, judgeWeights, type WeightFidelity } from "./compare-weights.ts";
 import type { Problem } from "./problem.ts";
@@ -54,6 +56,7 @@ export interface Fidelity {
  */
 export async function verify({ model, source, ...options }: VerifyOptions): Promise<Verification> {
   const folder = await resolveModel(model);
+  if (await isOnnxFolder(folder)) return verifyOnnx(folder, source, options.signal);
   if (source === undefined) return { folder, ...(await checkCheckpoint(folder, options)) };
   const original = await openBound(await resolveModel(source));
   try {
@@ -70,6 +73,24 @@ export async function verify({ model, source, ...options }: VerifyOptions): Prom
       problems: [...problems, ...(compared?.problems ?? [])],
       comparison: compared?.fidelity,
     };
+  } finally {
+    await original.checkpoint.close();
+  }
+}
+
+/** An exported folder by itself, or beside the checkpoint that it was exported from. */
+async function verifyOnnx(folder: string, source: string | undefined, signal?: AbortSignal): Promise<Verification> {
+  if (source === undefined) return { folder, ...(await checkOnnxFolder(folder, new Set(), signal)) };
+  const original = await openBound(await resolveModel(source));
+  try {
+    const files = await checkOnnxFolder(folder, carriedWeights(original), signal);
+    if (files.problems.length > 0) return { folder, ...files };
+    const [weights, notes]: [WeightFidelity[], string[]] = [[], []];
+    for await (const weight of compareOnnxWeights(folder, original.model)) {
+      signal?.throwIfAborted();
+      weights.push(weight);
+    }
+    return { folder, ...files, problems: judgeWeights(weights, (note) => notes.push(note)), notes };
   } finally {
     await original.checkpoint.close();
   }

@@ -4,6 +4,8 @@ import { loadTokenizer } from "../../data/tokenizer.ts";
 import type { Graph } from "../../fx/graph.ts";
 import { writing } from "../../output/write-at.ts";
 import type { RunControl } from "../../sequential/events.ts";
+import { carriedWeights, checkOnnxFolder } from "../../verify/check-onnx.ts";
+import { expectNone } from "../../verify/verify-output.ts";
 import type { ExportFormat, ExportSettings } from "../export-format.ts";
 import type { ExportSource } from "../export-source.ts";
 import { checkCodes, chooseDTypes, quantizedLinears } from "./check.ts";
@@ -44,8 +46,15 @@ export const onnx: ExportFormat = {
       written.push(await writeModel({ source, graph, dtype, precision, folder: place, settings }));
     }
     await writeCompanions(source.checkpoint, folder, written);
+    if (settings.verify ?? true) await verifyWritten(folder, source, settings.signal);
   },
 };
+
+/** Reads back what was written. @throws VerificationError naming what is wrong */
+async function verifyWritten(folder: string, source: ExportSource, signal?: AbortSignal): Promise<void> {
+  const { problems } = await checkOnnxFolder(folder, carriedWeights(source), signal);
+  expectNone(folder, problems);
+}
 
 interface ModelToWrite {
   readonly source: ExportSource;
@@ -63,8 +72,8 @@ async function writeModel({ source, graph, dtype, precision, folder, settings }:
   const model = lowerDecoder(graph, { stored, place: (spec) => data.place(spec) }, precision);
   const path = join(folder, dtype.file);
   await writing(path, writeFile(path, model));
-  await data.write(folder, stored.values(), settings.signal);
-  return { dtype, chunks: data.chunks };
+  const digests = await data.write(folder, stored.values(), settings.signal);
+  return { dtype, chunks: data.chunks, digests };
 }
 
 async function magnitudesOf(
