@@ -2,10 +2,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { exportModel } from "../src/export/export-model.ts";
 import { ExportSource } from "../src/export/export-source.ts";
 import { modifierFor } from "../src/export/modifier-for.ts";
 import { parseGgufHeader } from "../src/gguf/parse-header.ts";
 import { oneshot } from "../src/oneshot.ts";
+import type { ProgressEvent } from "../src/sequential/events.ts";
 import { openOnnxFiles } from "../src/verify/onnx-file.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
@@ -33,6 +35,19 @@ test("one run writes a checkpoint, an ONNX folder and a GGUF file, and all three
     expect(gguf.get(`${name}.weight`)).toEqual(expected);
   }
   await source.close();
+});
+
+test.each([
+  ["onnx", "q4"],
+  ["gguf", "Q4_0"],
+])("a dense checkpoint is rounded for %s, and a warning says so", async (format, dtype) => {
+  const output = join(await temporaryFolder(), "output");
+  const warnings: string[] = [];
+  const onProgress = (event: ProgressEvent) => event.type === "warning" && warnings.push(event.message);
+  await exportModel({ model, format: [format], dtype: [dtype], output, onProgress });
+  expect(warnings).toEqual([
+    `${dtype}: the checkpoint is dense; weights are rounded to nearest, without calibration. Compress it first.`,
+  ]);
 });
 
 /** Two codes in each byte, the first in its low half. */

@@ -8,6 +8,7 @@ import { carriedWeights, checkOnnxFolder } from "../../verify/check-onnx.ts";
 import { expectNone } from "../../verify/verify-output.ts";
 import type { ExportFormat, ExportSettings } from "../export-format.ts";
 import type { ExportSource } from "../export-source.ts";
+import { warnOfRounding } from "../warn-of-rounding.ts";
 import { checkCodes, chooseDTypes, quantizedLinears } from "./check.ts";
 import { EMBEDDING_BITS, ONNX_DTYPES, type OnnxDType } from "./dtypes.ts";
 import { ExternalData } from "./external-data.ts";
@@ -34,7 +35,9 @@ export const onnx: ExportFormat = {
   },
   async write(source, folder, settings) {
     const dtypes = chooseDTypes(source, settings.dtypes);
-    warnOfRounding(source, dtypes, settings);
+    const rounded = dtypes.filter(({ bits }) => bits !== null).map(({ name }) => name);
+    warnOfRounding(source, rounded, settings);
+    warnOfFloatCodes(source, rounded, settings);
     const place = join(folder, "onnx");
     await writing(place, mkdir(place));
     const graph = traceDecoder(source.model);
@@ -91,16 +94,9 @@ function tellKept({ name }: OnnxDType, { kept }: Precision, { onProgress }: RunC
   onProgress?.({ type: "warning", message });
 }
 
-function warnOfRounding(source: ExportSource, dtypes: readonly OnnxDType[], { onProgress }: RunControl): void {
-  const rounded = dtypes.filter(({ bits }) => bits !== null).map(({ name }) => name);
-  if (rounded.length === 0) return;
-  const names = rounded.join(", ");
-  if (source.compressed.size === 0) {
-    const message = `${names}: the checkpoint is dense; weights are rounded to nearest, without calibration. Compress it first.`;
-    onProgress?.({ type: "warning", message });
-  }
+function warnOfFloatCodes(source: ExportSource, names: readonly string[], { onProgress }: RunControl): void {
   const floats = quantizedLinears(source).filter(({ args }) => args.type !== "int");
-  if (floats.length === 0) return;
-  const message = `${names}: float codes, as those of ${floats[0].path}, are decoded; these ${floats.length} weights are dense.`;
+  if (floats.length === 0 || names.length === 0) return;
+  const message = `${names.join(", ")}: float codes, as those of ${floats[0].path}, are decoded; these ${floats.length} weights are dense.`;
   onProgress?.({ type: "warning", message });
 }
