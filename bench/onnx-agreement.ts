@@ -123,14 +123,15 @@ async function perplexityRow(dtype: string, compressed: string, limit: number): 
 
 try {
   const warnings = [...(await compress("q4", ["q4", "q4f16"])), ...(await compress("q8", ["q8"]))];
-  const rows: Row[] = [
-    ...(await logitsRows()),
-    await tokensRow("q4"),
-    await tokensRow("q8"),
-    await perplexityRow("q4", "q4", 0.005),
-    await perplexityRow("q8", "q8", 0.005),
-    await perplexityRow("q4f16", "q4", Number.POSITIVE_INFINITY),
-  ];
+  const rows: Row[] = [];
+  const found = (...some: readonly Row[]) => {
+    for (const [what, value] of some) process.stderr.write(`${what}: ${value}\n`);
+    rows.push(...some);
+  };
+  found(...(await logitsRows()));
+  for (const dtype of ["q4", "q8"]) found(await tokensRow(dtype));
+  for (const dtype of ["q4", "q8"]) found(await perplexityRow(dtype, dtype, 0.005));
+  found(await perplexityRow("q4f16", "q4", Number.POSITIVE_INFINITY)); // slow: a CPU computes float16 in float32
   console.log(
     markdownTable(
       ["measured", "found"],
