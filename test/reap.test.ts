@@ -10,6 +10,7 @@ import { oneshot } from "../src/oneshot.ts";
 import type { OneshotOptions } from "../src/oneshot-options.ts";
 import { createModifiers } from "../src/recipe/modifiers.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
+import { verify } from "../src/verify/verify.ts";
 import { loadFixtureModel } from "./fixture-model.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { runSequentially } from "./run-model.ts";
@@ -74,9 +75,26 @@ describe.each(["mixtral", "qwen2_moe", "qwen3_moe"])("REAP on %s", (name) => {
   });
 });
 
+const quantization =
+  "GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8}}}}";
+
+test.each(["mixtral", "qwen2_moe"])(
+  "%s: verify compares with the experts that stay, and finds nothing wrong",
+  async (name) => {
+    const options = { source: fixture(`models/${name}`), threads: 1 };
+    const output = await compress(
+      name,
+      `REAPPruningModifier: {sparsity: 0.5}
+${quantization}`,
+    );
+    const { problems, notes, comparison } = await verify({ ...options, model: output });
+    expect(problems.filter(({ message }) => !message.includes("a copy of the file"))).toEqual([]);
+    expect(notes).toEqual(["experts were left out: compared with the source without them"]);
+    expect(comparison?.logits.top1Agreement).toBeGreaterThan(0.8);
+  },
+);
+
 test("modifiers after REAP work on the smaller model", async () => {
-  const quantization =
-    "GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8}}}}";
   const output = await compress("mixtral", `REAPPruningModifier: {sparsity: 0.5}\n${quantization}`);
   const expected = Float32Array.from(golden.mixtral.logits);
   const scale = Math.max(...expected.map(Math.abs));

@@ -59,7 +59,7 @@ describe("a recipe's mistakes are told at once, with their line", () => {
       "{smooth_layer: 're:.*post_attention_layernorm$', balance_layers: ['re:.*experts.*w1$', 're:.*experts.*w3$']}";
     initialize(
       "mixtral",
-      `AWQModifier: {mappings: [${mapping}]}\nQuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8}}}}`,
+      `AWQModifier: {mappings: [${mapping}]}\nQuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}}`,
     );
     expect(warnings).toContain(
       "AWQModifier: mapping re:.*post_attention_layernorm$ → re:.*experts.*w1$, re:.*experts.*w3$: " +

@@ -12,6 +12,7 @@ const OUTPUT_FORMAT = "compressed-tensors";
 export interface BesideOptions extends Partial<ExportRequest>, RunControl {
   readonly output: string;
   readonly overwrite?: boolean;
+  readonly verify?: boolean;
   readonly maxShardSize?: number;
 }
 

@@ -10,6 +10,8 @@ export interface ExportSettings extends RunControl {
   readonly embeddingDtype?: string;
   /** What names of files begin with, where the format is free in them. */
   readonly name: string;
+  /** Reads back what was written before it appears, where the format can. True. */
+  readonly verify?: boolean;
   /** Bytes of weights in one file; more are split over several, where the format can. */
   readonly maxShardSize?: number;
 }

@@ -13,6 +13,8 @@ export interface ExportOptions extends ExportRequest, RunControl {
   readonly output: string;
   /** Replaces an output folder that exists. False. */
   readonly overwrite?: boolean;
+  /** Reads back what was written before it appears, where the format can. True. */
+  readonly verify?: boolean;
   /** Bytes of weights in one file; more are split over several. */
   readonly maxShardSize?: number;
 }

@@ -1,5 +1,5 @@
 import { ShapeError } from "../errors.ts";
-import { packBits } from "../kernels/pack-bits.ts";
+import { packBits, unpackBits } from "../kernels/pack-bits.ts";
 import type { DataOf } from "../tensor/dtype.ts";
 
 /**
@@ -36,23 +36,25 @@ export function packRows(codes: Int8Array, [rows, columns]: readonly number[], b
 /** The signed codes of a matrix of this shape, back from the words of {@link packRows} or of the older packing. */
 export function unpackRows(
   packed: Int32Array,
-  [rows, columns]: readonly number[],
+  shape: readonly number[],
   bits: number,
   packing: Packing = "dense",
 ): DataOf<"I8"> {
-  const words = wordCount(columns, bits, packing);
+  if (packing === "aligned") return unpackAligned(packed, shape, bits);
+  const codes = new Int8Array(shape[0] * shape[1]);
+  const bytes = new Uint8Array(packed.buffer, packed.byteOffset, packed.byteLength);
+  unpackBits(bytes, shape, bits, 2 ** (bits - 1), codes);
+  return codes;
+}
+
+function unpackAligned(packed: Int32Array, [rows, columns]: readonly number[], bits: number): DataOf<"I8"> {
+  const [words, perWord] = [wordCount(columns, bits, "aligned"), Math.floor(32 / bits)];
+  const [offset, mask] = [2 ** (bits - 1), 2 ** bits - 1];
   const codes = new Int8Array(rows * columns);
-  const [offset, mask, fullAt] = [2 ** (bits - 1), 2 ** bits - 1, packing === "dense" ? 32 : 33 - bits];
   for (let row = 0; row < rows; row++) {
-    let [word, shift] = [row * words, 0];
-    for (let i = row * columns; i < (row + 1) * columns; i++) {
-      let code = packed[word] >>> shift;
-      if (shift + bits > 32) code |= packed[word + 1] << (32 - shift);
-      codes[i] = (code & mask) - offset;
-      shift += bits;
-      if (shift < fullAt) continue;
-      shift = packing === "dense" ? shift - 32 : 0;
-      word++;
+    for (let column = 0; column < columns; column++) {
+      const word = packed[row * words + Math.floor(column / perWord)];
+      codes[row * columns + column] = ((word >>> (bits * (column % perWord))) & mask) - offset;
     }
   }
   return codes;

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { packBits } from "./pack-bits.ts";
+import { packBits, unpackBits } from "./pack-bits.ts";
 
-test("codes of any width lie side by side, low bits first, and each row begins at a byte", () => {
+test("codes of any width lie side by side, low bits first, each row begins at a byte, and they are read back", () => {
   const matrices = fc.record({
     rows: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 120, max: 200 })),
     columns: fc.integer({ min: 1, max: 140 }),
@@ -23,6 +23,9 @@ test("codes of any width lie side by side, low bits first, and each row begins a
       const packed = new Uint8Array(rows * stride).fill(0xff);
       packBits(codes, [rows, columns], bits, 0, packed);
       expect(packed).toEqual(expected);
+      const unpacked = new Uint8Array(codes.length);
+      unpackBits(packed, [rows, columns], bits, 0, unpacked);
+      expect(unpacked).toEqual(codes);
     }),
     { numRuns: 50 },
   );

@@ -23,3 +23,27 @@ export function packBits(
     copyOut(to, packed.subarray(start * stride, end * stride));
   }
 }
+
+/**
+ * Reads back the codes of {@link packBits}.
+ *
+ * @param offset - taken from each code
+ * @param codes - takes rows of codes, a byte each
+ */
+export function unpackBits(
+  packed: Uint8Array,
+  [rows, columns]: readonly number[],
+  bits: number,
+  offset: number,
+  codes: Int8Array | Uint8Array,
+): void {
+  const stride = packed.length / rows;
+  const height = Math.max(1, Math.floor(PIECE / columns));
+  for (let start = 0; start < rows; start += height) {
+    const end = Math.min(start + height, rows);
+    const [from, to] = reserve((end - start) * stride, (end - start) * columns);
+    copyIn(from, packed.subarray(start * stride, end * stride));
+    local.unpackBits(from, to, end - start, columns, stride, bits, offset);
+    copyOut(to, codes.subarray(start * columns, end * columns));
+  }
+}

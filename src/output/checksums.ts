@@ -38,11 +38,14 @@ export async function readChecksums(folder: string): Promise<Checksums | undefin
   return names.includes(CHECKSUMS_FILE) ? readJsonFile(join(folder, CHECKSUMS_FILE), schema) : undefined;
 }
 
+/** Files of weights: of a checkpoint, and beside an ONNX model. */
+const WEIGHTS = /\.safetensors$|\.onnx_data(_\d+)?$/;
+
 /** Digests of the files in a folder other than weights and {@link CHECKSUMS_FILE}. */
 export async function digestSmallFiles(folder: string): Promise<Map<string, string>> {
   const entries = await readdir(folder, { withFileTypes: true });
   const names = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
-  const small = names.filter((name) => !name.endsWith(".safetensors") && name !== CHECKSUMS_FILE);
+  const small = names.filter((name) => !WEIGHTS.test(name) && name !== CHECKSUMS_FILE);
   return new Map(
     await Promise.all(small.map(async (name) => [name, (await digestSmallFile(folder, name)) ?? ""] as const)),
   );

@@ -109,7 +109,7 @@ async function checkValues(
       check.add(tensor.bytes);
       problems.push(...check.problems());
     }
-    problems.push(...(await checkCompressedWeight(module, tensors, () => isZero(source, module.path))));
+    problems.push(...(await checkCompressedWeight(module, tensors, () => isZero(source, module.path), buffers)));
     for (const tensor of tensors.values()) buffers.give(tensor);
   }
   const surplus = new Set(plan.surplus);

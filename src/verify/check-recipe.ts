@@ -11,7 +11,7 @@ import { type Problem, problem } from "./problem.ts";
 import type { StoredModel } from "./stored-model.ts";
 
 /** The name under which a recipe lies beside what it gave. */
-const RECIPE_FILE = "recipe.yaml";
+export const RECIPE_FILE = "recipe.yaml";
 
 /** What a recipe asks for, in words, by the path of a module. */
 export type AskedFor = ReadonlyMap<string, string>;
@@ -42,7 +42,7 @@ export async function readAskedFor(
   const path = join(checkpoint.folder, RECIPE_FILE);
   try {
     const model = createModel(checkpoint.config);
-    const modifiers = createModifiers(path);
+    const modifiers = createModifiers(path).filter(({ shrink }) => !shrink); // the model is smaller already
     initializeModifiers(modifiers, model, { warn: () => undefined });
     return describeAll(model, mergeQuantization(modifiers));
   } catch (error) {

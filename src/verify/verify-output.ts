@@ -31,7 +31,11 @@ export async function verifyOutput(folder: string, written: WrittenOutput): Prom
   const { source, quantization, signal } = written;
   const asked = describeAll(source.model, quantization);
   const { problems } = await checkCheckpoint(folder, { source, asked, signal });
-  const all = [...problems, ...judgeReports(written)];
+  expectNone(folder, [...problems, ...judgeReports(written)]);
+}
+
+/** @throws VerificationError naming the first of the problems that were found in what was written, if there are any */
+export function expectNone(folder: string, all: readonly Problem[]): void {
   if (all.length === 0) return;
   const others = all.length > NAMED ? [`and ${all.length - NAMED} more`] : [];
   const lines = [...all.slice(0, NAMED).map(({ message }) => message), ...others];

@@ -8,12 +8,16 @@ import { createModel } from "../models/registry.ts";
 import type { Device } from "../runtime/session.ts";
 import type { RunControl } from "../sequential/events.ts";
 import { defaultMemoryBudget, type IntermediatesOptions } from "../sequential/intermediates.ts";
-import { checkCheckpoint, type FileCheck } from "./check-checkpoint.ts";
+import { checkCheckpoint, type FileCheck, type Source } from "./check-checkpoint.ts";
+import { carriedWeights, checkOnnxFolder, isOnnxFolder } from "./check-onnx.ts";
 import type { LogitsFidelity } from "./compare-logits.ts";
+import { compareOnnxWeights } from "./compare-onnx.ts";
 import { compareSubgraphs, judgeSubgraphs, type SubgraphFidelity } from "./compare-subgraphs.ts";
 import { compareWeights, judgeWeights, type WeightFidelity } from "./compare-weights.ts";
 import type { Problem } from "./problem.ts";
+import { withoutPrunedExperts } from "./pruned-source.ts";
 import { loadSamples, type SampleOptions } from "./samples.ts";
+import { openStoredModel } from "./stored-model.ts";
 
 /** Arguments of {@link verify}. */
 export interface VerifyOptions extends RunControl, SampleOptions, IntermediatesOptions {
@@ -54,12 +58,15 @@ export interface Fidelity {
  */
 export async function verify({ model, source, ...options }: VerifyOptions): Promise<Verification> {
   const folder = await resolveModel(model);
+  if (await isOnnxFolder(folder)) return verifyOnnx(folder, source, options.signal);
   if (source === undefined) return { folder, ...(await checkCheckpoint(folder, options)) };
   const original = await openBound(await resolveModel(source));
   try {
-    const files = await checkCheckpoint(folder, { source: original, signal: options.signal });
+    const same = await sameSize(folder, original);
+    const files = await checkCheckpoint(folder, { source: same, signal: options.signal });
     const [problems, notes] = [[...files.problems], [...files.notes]];
-    const compared = await compare(folder, original, options, (note) => notes.push(note)).catch((error) => {
+    if (same !== original) notes.push("experts were left out: compared with the source without them");
+    const compared = await compare(folder, same, options, (note) => notes.push(note)).catch((error) => {
       if (!(error instanceof LayerwiseError) || files.problems.length === 0) throw error;
       notes.push(`not compared with the source: ${error.message}`);
     });
@@ -75,10 +82,40 @@ export async function verify({ model, source, ...options }: VerifyOptions): Prom
   }
 }
 
+/** An exported folder by itself, or beside the checkpoint that it was exported from. */
+async function verifyOnnx(folder: string, source: string | undefined, signal?: AbortSignal): Promise<Verification> {
+  if (source === undefined) return { folder, ...(await checkOnnxFolder(folder, new Set(), signal)) };
+  const original = await openBound(await resolveModel(source));
+  try {
+    const files = await checkOnnxFolder(folder, carriedWeights(original), signal);
+    if (files.problems.length > 0) return { folder, ...files };
+    const [weights, notes]: [WeightFidelity[], string[]] = [[], []];
+    for await (const weight of compareOnnxWeights(folder, original.model)) {
+      signal?.throwIfAborted();
+      weights.push(weight);
+    }
+    return { folder, ...files, problems: judgeWeights(weights, (note) => notes.push(note)), notes };
+  } finally {
+    await original.checkpoint.close();
+  }
+}
+
 /** A checkpoint, and the model that is bound to it. */
 interface Bound {
   readonly checkpoint: Checkpoint;
   readonly model: CausalLM;
+}
+
+/** A source without the experts that a checkpoint is to be without; as it is where the checkpoint cannot be opened. */
+async function sameSize(folder: string, original: Source): Promise<Source> {
+  const stored = await openStoredModel(folder).catch((error) => {
+    if (!(error instanceof LayerwiseError)) throw error;
+  });
+  try {
+    return stored ? await withoutPrunedExperts(stored, original) : original;
+  } finally {
+    await stored?.checkpoint.close();
+  }
 }
 
 async function openBound(folder: string): Promise<Bound> {
@@ -96,7 +133,7 @@ async function openBound(folder: string): Promise<Bound> {
 
 async function compare(
   folder: string,
-  original: Bound,
+  original: Source,
   {
     device = "cpu",
     threads,

@@ -6,6 +6,7 @@ import { transformGroups } from "../../nn/online-transform.ts";
 import { quantizedValues } from "../../schemes/quantized-values.ts";
 import type { ExportFormat, ExportSettings } from "../export-format.ts";
 import type { ExportSubject } from "../export-source.ts";
+import { warnOfRounding } from "../warn-of-rounding.ts";
 import { CARRIER_ARGS, type CarrierType } from "./carrier.ts";
 import { modelMetadata, ropeFactors } from "./metadata.ts";
 import { type PlannedTensor, planTensors } from "./plan.ts";
@@ -26,6 +27,8 @@ export const gguf: ExportFormat = {
     for (const dtype of typesOf(settings)) await planFiles(subject, dtype, settings);
   },
   async write(source, folder, settings) {
+    const rounded = settings.dtypes.filter((dtype) => Object.hasOwn(CARRIER_ARGS, dtype));
+    warnOfRounding(source, rounded, settings);
     for (const dtype of typesOf(settings))
       await writeFiles(source, folder, await planFiles(source, dtype, settings), settings);
   },

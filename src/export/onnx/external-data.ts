@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { digestOf } from "../../output/checksums.ts";
 import { writeAt, writing } from "../../output/write-at.ts";
 import type { ExternalPlace } from "../../runtime/onnx-writer.ts";
 import { byteSize } from "../../tensor/dtype.ts";
@@ -40,8 +41,13 @@ export class ExternalData {
     return place;
   }
 
-  /** Writes the values of weights, all of whose initializers have places; one weight at a time is in memory. */
-  async write(folder: string, weights: Iterable<StoredWeight>, signal?: AbortSignal): Promise<void> {
+  /**
+   * Writes the values of weights, all of whose initializers have places; one weight at a time is in memory.
+   *
+   * @returns digests of the initializers' bytes, by their names below that of the model
+   */
+  async write(folder: string, weights: Iterable<StoredWeight>, signal?: AbortSignal): Promise<Map<string, string>> {
+    const digests = new Map<string, string>();
     const files = await Promise.all(
       this.#sizes.map(async (_, chunk) => {
         const path = join(folder, this.#fileOf(chunk));
@@ -56,12 +62,15 @@ export class ExternalData {
         for (const [index, spec] of weight.initializers.entries()) {
           const { file, offset } = this.#places.get(spec.name) as ExternalPlace;
           const { path, handle } = handles.get(file) as (typeof files)[number][1];
-          await writing(path, writeAt(handle, offset, (tensors[index] as Tensor).bytes));
+          const { bytes } = tensors[index] as Tensor;
+          digests.set(`${this.model}/${spec.name}`, digestOf(bytes));
+          await writing(path, writeAt(handle, offset, bytes));
         }
       }
     } finally {
       for (const { handle } of handles.values()) await handle.close();
     }
+    return digests;
   }
 
   #fileOf(chunk: number): string {

@@ -4,8 +4,11 @@ import { loadTokenizer } from "../../data/tokenizer.ts";
 import type { Graph } from "../../fx/graph.ts";
 import { writing } from "../../output/write-at.ts";
 import type { RunControl } from "../../sequential/events.ts";
+import { carriedWeights, checkOnnxFolder } from "../../verify/check-onnx.ts";
+import { expectNone } from "../../verify/verify-output.ts";
 import type { ExportFormat, ExportSettings } from "../export-format.ts";
 import type { ExportSource } from "../export-source.ts";
+import { warnOfRounding } from "../warn-of-rounding.ts";
 import { checkCodes, chooseDTypes, quantizedLinears } from "./check.ts";
 import { EMBEDDING_BITS, ONNX_DTYPES, type OnnxDType } from "./dtypes.ts";
 import { ExternalData } from "./external-data.ts";
@@ -32,7 +35,9 @@ export const onnx: ExportFormat = {
   },
   async write(source, folder, settings) {
     const dtypes = chooseDTypes(source, settings.dtypes);
-    warnOfRounding(source, dtypes, settings);
+    const rounded = dtypes.filter(({ bits }) => bits !== null).map(({ name }) => name);
+    warnOfRounding(source, rounded, settings);
+    warnOfFloatCodes(source, rounded, settings);
     const place = join(folder, "onnx");
     await writing(place, mkdir(place));
     const graph = traceDecoder(source.model);
@@ -44,8 +49,15 @@ export const onnx: ExportFormat = {
       written.push(await writeModel({ source, graph, dtype, precision, folder: place, settings }));
     }
     await writeCompanions(source.checkpoint, folder, written);
+    if (settings.verify ?? true) await verifyWritten(folder, source, settings.signal);
   },
 };
+
+/** Reads back what was written. @throws VerificationError naming what is wrong */
+async function verifyWritten(folder: string, source: ExportSource, signal?: AbortSignal): Promise<void> {
+  const { problems } = await checkOnnxFolder(folder, carriedWeights(source), signal);
+  expectNone(folder, problems);
+}
 
 interface ModelToWrite {
   readonly source: ExportSource;
@@ -63,8 +75,8 @@ async function writeModel({ source, graph, dtype, precision, folder, settings }:
   const model = lowerDecoder(graph, { stored, place: (spec) => data.place(spec) }, precision);
   const path = join(folder, dtype.file);
   await writing(path, writeFile(path, model));
-  await data.write(folder, stored.values(), settings.signal);
-  return { dtype, chunks: data.chunks };
+  const digests = await data.write(folder, stored.values(), settings.signal);
+  return { dtype, chunks: data.chunks, digests };
 }
 
 async function magnitudesOf(
@@ -82,16 +94,9 @@ function tellKept({ name }: OnnxDType, { kept }: Precision, { onProgress }: RunC
   onProgress?.({ type: "warning", message });
 }
 
-function warnOfRounding(source: ExportSource, dtypes: readonly OnnxDType[], { onProgress }: RunControl): void {
-  const rounded = dtypes.filter(({ bits }) => bits !== null).map(({ name }) => name);
-  if (rounded.length === 0) return;
-  const names = rounded.join(", ");
-  if (source.compressed.size === 0) {
-    const message = `${names}: the checkpoint is dense; weights are rounded to nearest, without calibration. Compress it first.`;
-    onProgress?.({ type: "warning", message });
-  }
+function warnOfFloatCodes(source: ExportSource, names: readonly string[], { onProgress }: RunControl): void {
   const floats = quantizedLinears(source).filter(({ args }) => args.type !== "int");
-  if (floats.length === 0) return;
-  const message = `${names}: float codes, as those of ${floats[0].path}, are decoded; these ${floats.length} weights are dense.`;
+  if (floats.length === 0 || names.length === 0) return;
+  const message = `${names.join(", ")}: float codes, as those of ${floats[0].path}, are decoded; these ${floats.length} weights are dense.`;
   onProgress?.({ type: "warning", message });
 }

@@ -1,16 +1,16 @@
 import { writeFileSync } from "node:fs";
 import { CompressionError, RecipeError } from "../../errors.ts";
 import { withExperts } from "../../models/config.ts";
-import { ExpertShare, RouterMask, SparseMoeBlock } from "../../nn/experts.ts";
+import { ExpertShare, RouterMask, type SparseMoeBlock } from "../../nn/experts.ts";
 import { matchesAny } from "../../nn/match.ts";
 import type { Module } from "../../nn/module.ts";
 import { transformGroups } from "../../nn/online-transform.ts";
-import type { Parameter } from "../../nn/parameter.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { CompressionStage, ConfigChange, CoupledModules, Modifier } from "../modifier.ts";
 import { neverRun } from "../shared-input.ts";
 import { columnMagnitudes } from "../smoothing/reductions.ts";
 import type { Tap } from "../tap.ts";
+import { bindRetained, expertBlocks } from "./retained-experts.ts";
 
 /** Options of {@link REAPPruningModifier}. */
 export interface REAPOptions {
@@ -61,7 +61,7 @@ export class REAPPruningModifier implements Modifier {
 
   initialize(model: Module): void {
     this.#model = model;
-    this.#blocks = blocksOf(model).map(([path, module]) => this.#observe(path, module));
+    this.#blocks = expertBlocks(model).map(([path, module]) => this.#observe(path, module));
     if (this.#blocks.length === 0)
       throw new RecipeError(`${this.name}: no block of experts in this model, expected some. Leave the modifier out.`);
     if (transformGroups(model).length > 0)
@@ -103,8 +103,7 @@ export class REAPPruningModifier implements Modifier {
 
   shrink(create: (change: ConfigChange) => Module): void {
     const small = create((config) => withExperts(config, this.#kept));
-    const parameters = new Map(this.#model?.namedParameters());
-    for (const [path, parameter] of small.namedParameters()) this.#bind(path, parameter, parameters);
+    if (this.#model) bindRetained(small, this.#model, (block) => this.#retainedIn(block));
   }
 
   #observe(path: string, module: SparseMoeBlock): Block {
@@ -130,25 +129,6 @@ export class REAPPruningModifier implements Modifier {
     );
   }
 
-  /** Lets a parameter of the small model read what the experts that stay have in the large one. */
-  #bind(path: string, parameter: Parameter, parameters: ReadonlyMap<string, Parameter>): void {
-    const block = this.#blocks.find((one) => path.startsWith(`${one.path}.`))?.path ?? "";
-    const [, expert, field] = /^\.experts\.(\d+)(\..+)$/.exec(path.slice(block.length)) ?? [];
-    const same = parameters.get(path);
-    if (!same?.source) return;
-    const { shape } = parameter;
-    if (block !== "" && expert !== undefined) {
-      const read = async () => {
-        const kept = parameters.get(`${block}.experts.${this.#retainedIn(block)[Number(expert)]}${field}`);
-        return (kept as Parameter).load();
-      };
-      parameter.source = { ...same.source, shape, read, readFloat32: undefined, readRows: undefined, isDerived: true };
-    } else if (block !== "" && path === `${block}.gate.weight`) {
-      const read = async () => pickRows(await same.load(), this.#retainedIn(block));
-      parameter.source = { ...same.source, shape, read, readFloat32: undefined, readRows: undefined, isDerived: true };
-    } else parameter.source = same.source;
-  }
-
   #retainedIn(block: string): readonly number[] {
     const retained = this.#retained.get(block);
     if (retained) return retained;
@@ -156,10 +136,6 @@ export class REAPPruningModifier implements Modifier {
       `${block}: experts read before any were chosen, expected the run of ${this.name} first.`,
     );
   }
-}
-
-function blocksOf(model: Module): [string, SparseMoeBlock][] {
-  return model.namedModules().filter((entry): entry is [string, SparseMoeBlock] => entry[1] instanceof SparseMoeBlock);
 }
 
 /** Mean of what a tap has seen; 0 for an expert that no token is routed to. @throws CompressionError if its block was never run */
@@ -174,9 +150,4 @@ function saliency(stage: CompressionStage, path: string, tap: Tap): number {
 function mostSalient(saliencies: readonly number[], count: number): number[] {
   const falling = [...saliencies.keys()].sort((a, b) => saliencies[b] - saliencies[a] || b - a);
   return falling.slice(0, count).sort((a, b) => a - b);
-}
-
-function pickRows({ data, shape: [, columns] }: Tensor<"F32">, rows: readonly number[]): Tensor<"F32"> {
-  const picked = rows.flatMap((row) => [...data.subarray(row * columns, (row + 1) * columns)]);
-  return new Tensor("F32", [rows.length, columns], Float32Array.from(picked));
 }
