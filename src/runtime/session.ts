@@ -141,10 +141,16 @@ function toOrt(tensor: Tensor): OrtTensor {
   return new OrtTensor(type as "float32", tensor.data as Float32Array, tensor.shape);
 }
 
-/** ONNX Runtime hands over a copy of what it has written into a target: of no use, and as large as all that is observed. */
+/** From here on, glibc gives memory back to the system as soon as it is freed; smaller pieces would leave holes among others. */
+const LARGE = 2 ** 25;
+
+/**
+ * ONNX Runtime hands over a copy of what it has written into a target: of no use, and as large as all that is observed. Small
+ * ones are left to the garbage collector.
+ */
 function freeCopy({ data }: OrtTensor, target: Tensor): void {
   const { buffer } = data as Float32Array<ArrayBuffer>;
-  if (buffer !== target.data.buffer) free(buffer);
+  if (buffer !== target.data.buffer && buffer.byteLength > LARGE) free(buffer);
 }
 
 function fromOrt(tensor: OrtTensor): Tensor {
