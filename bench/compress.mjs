@@ -1,4 +1,4 @@
-// One measured run in a process of its own: prints a line of JSON with seconds, peak bytes and what each phase took.
+// One measured run in a process of its own: prints a line of JSON with seconds, also of all cores, peak bytes and what each phase took.
 //
 //   node bench/compress.mjs MODEL TEXTS OUTPUT SAMPLES RECIPE [PASSES [PRECISION]]
 import { oneshot } from "layerwise";
@@ -30,4 +30,6 @@ await oneshot({
 });
 begin("done");
 const seconds = (performance.now() - start) / 1000;
-console.log(JSON.stringify({ seconds, peakBytes: process.resourceUsage().maxRSS * 1024, phases }));
+const { user, system } = process.cpuUsage();
+const coreSeconds = (user + system) / 1e6;
+console.log(JSON.stringify({ seconds, coreSeconds, peakBytes: process.resourceUsage().maxRSS * 1024, phases }));

@@ -5,6 +5,8 @@ import { promisify } from "node:util";
 /** What bench/compress.mjs tells of a run. */
 export interface Measurement {
   readonly seconds: number;
+  /** Seconds of all cores together, which other processes hardly change. */
+  readonly coreSeconds: number;
   readonly peakBytes: number;
   readonly phases: Readonly<Record<string, number>>;
 }

@@ -6,7 +6,7 @@ import { probeDisk } from "./disk-probe.ts";
 import { probeGraphs } from "./graph-probe.ts";
 import type { Rates } from "./rates.ts";
 
-/** Measures this machine, in well under a second, with the very code that a run takes. */
+/** Measures this machine, in about two seconds, with the very code that a run takes. */
 export async function measureRates(checkpoint: Checkpoint, runtime: Runtime, kernels: KernelPool): Promise<Rates> {
   const graphs = await probeGraphs(runtime);
   return { ...graphs, ...(await probeCompression(kernels, graphs.multiplyAdd)), ...(await probeDisk(checkpoint)) };

@@ -22,7 +22,7 @@ test("the step that needs most decides, and intermediates take no more than thei
 test("weights that share a second moment are foreseen with it, its factor and what is kept of them while they are rounded", () => {
   const [columns, rows] = [100, 200];
   const { subgraph } = predictMemory([{ ...step, moments: [{ columns, rows }] }], { fixed: 1 });
-  expect(subgraph).toBe(40 + rows * columns + 4 * columns ** 2 + 2 * columns ** 2 + (6 + 13) * rows * columns);
+  expect(subgraph).toBe(40 + rows * columns + 4 * columns ** 2 + 2 * columns ** 2 + (2 + 13) * rows * columns);
 });
 
 test("time is work times rates", () => {

@@ -46,20 +46,20 @@ export function totalOf({ fixed, garbage, subgraph, intermediates }: Memory): nu
 const ALLOWANCE = 160 * 2 ** 20;
 
 /**
- * Weights in F32, the codes that they become, and what is larger: what one run computes, the totals of taps before and after it
- * (ONNX Runtime hands a copy over); or the second moments, and what is needed to compress the weights that share one.
+ * Weights in F32, the codes that they become, what is observed, and what is larger: what one run computes, with a copy of the
+ * totals of taps that ONNX Runtime hands over; or what is needed to compress the weights that share a second moment.
  */
 function subgraphBytes({ parameters, totalBytes, runs, moments }: Step): number {
   const codes = moments.reduce((sum, { columns, rows }) => sum + rows * columns, 0);
   const matrices = moments.reduce((sum, { columns }) => sum + 4 * columns ** 2, 0);
-  const running = runs.peakBytes + 2 * totalBytes;
-  return 4 * parameters + codes + Math.max(running, matrices + Math.max(0, ...moments.map(roundingBytes)));
+  const rounding = Math.max(0, ...moments.map(roundingBytes));
+  return 4 * parameters + codes + Math.max(totalBytes, matrices) + Math.max(runs.peakBytes + totalBytes, rounding);
 }
 
-/** Elements of a weight that are rounded at once, and bytes for each: as it was, as it is by then, its errors and its codes. */
-const [AT_ONCE, BYTES_AT_ONCE] = [2 ** 24, 13];
+/** Elements of a weight that are rounded at once, and bytes for each: as it was, its errors, its codes, and a product with it. */
+const [AT_ONCE, BYTES_AT_ONCE] = [2 ** 23, 13];
 
-/** The half of a second moment that is factorised, in F32; the weights in the dtype that they are saved in and in F32. */
+/** The half of a second moment that is factorised, in F32; the weights in the dtype that they are saved in. */
 function roundingBytes({ columns, rows }: Step["moments"][number]): number {
-  return 2 * columns ** 2 + 6 * rows * columns + BYTES_AT_ONCE * Math.min(AT_ONCE, rows * columns);
+  return 2 * columns ** 2 + 2 * rows * columns + BYTES_AT_ONCE * Math.min(AT_ONCE, rows * columns);
 }

@@ -24,7 +24,10 @@ export function predictSeconds(steps: readonly Step[], outputBytes: number, rate
   return { calibrationAndPropagation: running, compression, disk };
 }
 
-/** Multiply-adds of GPTQ (arXiv:2210.17323) in products: half a factorisation's n³/3, and what each column hands on. */
+/**
+ * Multiply-adds of GPTQ (arXiv:2210.17323) in products: half a factorisation's n³/3, what each column hands on, and the energy of
+ * the output that the error is compared with.
+ */
 export function roundingProducts({ columns, rows }: Step["moments"][number]): number {
-  return columns ** 3 / 6 + (rows * columns ** 2) / 2;
+  return columns ** 3 / 6 + (rows * columns ** 2) / 2 + rows * columns ** 2;
 }

@@ -3,14 +3,15 @@ import type { RoundedColumns } from "./round-columns.ts";
 import { ROWS } from "./row-shares.ts";
 
 /** Elements of a weight that are rounded at once: more are no faster, and take several times their size in memory. */
-const LARGEST = 2 ** 24;
+const LARGEST = 2 ** 23;
 
 /** A problem as several of fewer rows each, where it is large: rows do not depend on one another. */
 export function splitRows(problem: ColumnProblem, columns: number, largest = LARGEST): ColumnProblem[] {
   const { weight, scale, zeroPoint, pruned } = problem;
   const rows = weight.length / columns;
   const groups = scale.length / rows;
-  const count = Math.max(1, Math.floor(largest / columns / ROWS)) * ROWS;
+  const most = Math.max(1, Math.floor(largest / columns / ROWS)) * ROWS;
+  const count = Math.ceil(rows / Math.ceil(rows / most) / ROWS) * ROWS; // shares of one size, as far as they can be
   return Array.from({ length: Math.ceil(rows / count) }, (_, share) => {
     const [begin, end] = [share * count, Math.min(rows, (share + 1) * count)];
     return {

@@ -3,8 +3,10 @@ import { expect, test } from "vitest";
 import { randomValues } from "../../test/gptq-reference.ts";
 import { decodePlainly, encodePlainly } from "../../test/plain-codes.ts";
 import { rounder } from "../tensor/convert.ts";
+import { squaredDistance } from "../tensor/difference.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
-import { type CodeKind, decodeTiles, encodeTiles, type Tiles, tileExtremes } from "./tiles.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { type CodeKind, decodeTiles, encodeTiles, squaredDistanceToTiles, type Tiles, tileExtremes } from "./tiles.ts";
 
 const RANGES: Readonly<Record<CodeKind, readonly [number, number]>> = {
   integer: [-8, 7],
@@ -39,7 +41,7 @@ test("minima and maxima are those of each tile", () => {
         smallest[tile] = Math.min(smallest[tile], value);
         largest[tile] = Math.max(largest[tile], value);
       }
-      tileExtremes(x, tiles, low, high);
+      tileExtremes(new Tensor("F32", [x.length], Float32Array.from(x)), tiles, low, high);
       expect([low, high]).toEqual([smallest, largest]);
     }),
   );
@@ -49,7 +51,7 @@ test.each([0, 3, 4, 8])("a NaN at place %i of a run makes its minimum and maximu
   const x = new Float32Array(18).fill(1);
   x[place] = Number.NaN;
   const [low, high] = [Float32Array.of(1, 1), Float32Array.of(1, 1)];
-  tileExtremes(x, { rows: 2, columns: 9, tileRows: 1, tileColumns: 9 }, low, high);
+  tileExtremes(new Tensor("F32", [x.length], x), { rows: 2, columns: 9, tileRows: 1, tileColumns: 9 }, low, high);
   expect([...low, ...high]).toEqual([Number.NaN, 1, Number.NaN, 1]);
 });
 
@@ -74,6 +76,8 @@ test("codes, and what they stand for, are those of plain arithmetic, bit for bit
       }));
       expect(codes).toEqual(Uint8Array.from(x, (value, at) => encodePlainly(value, plain[at])));
       expect(decoded).toEqual(Float32Array.from(codes, (code, at) => decodePlainly(code, plain[at])));
+      const distance = squaredDistanceToTiles(x, codes, tiles, { scale, zeroPoint, dtype }, kind);
+      expect(distance).toBeCloseTo(squaredDistance(x, decoded), 6);
     }),
   );
 });

@@ -1,4 +1,7 @@
+import { toFloat32 } from "../tensor/convert.ts";
+import { squaredDistance } from "../tensor/difference.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { copyIn, copyOut, local, PIECE, reserve } from "../wasm/local-memory.ts";
 
 /** A row-major matrix, and the tiles of `tileRows` × `tileColumns` elements, cut at its edges, that share a number each. */
@@ -32,11 +35,12 @@ const KINDS: Readonly<Record<CodeKind, number>> = { integer: 0, float8: 1, float
  * @param smallest - one a tile: where the minima begin
  * @param largest - one a tile
  */
-export function tileExtremes(x: Float32Array, tiles: Tiles, smallest: Float32Array, largest: Float32Array): void {
+export function tileExtremes(x: Tensor<FloatDType>, tiles: Tiles, smallest: Float32Array, largest: Float32Array): void {
   for (const { elements, tilesOf, arguments: shape } of pieces(tiles)) {
+    const values = toFloat32(new Tensor(x.dtype, [elements.length], elements.in(x.data)));
     const [from, low, high] = reserve(4 * elements.length, 4 * tilesOf.length, 4 * tilesOf.length);
     const [minima, maxima] = [smallest, largest].map((all) => tilesOf.in(all));
-    copyIn(from, elements.in(x));
+    copyIn(from, values.data);
     copyIn(low, minima);
     copyIn(high, maxima);
     local.tileExtremes(from, low, high, ...shape);
@@ -73,10 +77,37 @@ export function encodeTiles(
 export function decodeTiles(
   codes: Int8Array | Uint8Array,
   tiles: Tiles,
-  { scale, zeroPoint, dtype }: TileScales,
+  scales: TileScales,
   kind: CodeKind,
   x: Float32Array,
 ): void {
+  for (const [elements, decoded] of decodedPieces(codes, tiles, scales, kind)) copyOut(decoded, elements.in(x));
+}
+
+/** Σ (x − what the codes stand for)², without all of the latter at one time. */
+export function squaredDistanceToTiles(
+  x: Float32Array,
+  codes: Int8Array | Uint8Array,
+  tiles: Tiles,
+  scales: TileScales,
+  kind: CodeKind,
+): number {
+  let [sum, values] = [0, new Float32Array()];
+  for (const [elements, decoded] of decodedPieces(codes, tiles, scales, kind)) {
+    if (values.length !== elements.length) values = new Float32Array(elements.length);
+    copyOut(decoded, values);
+    sum += squaredDistance(elements.in(x), values);
+  }
+  return sum;
+}
+
+/** Decodes some rows after others; each is gone, at its address, once the next is asked for. */
+function* decodedPieces(
+  codes: Int8Array | Uint8Array,
+  tiles: Tiles,
+  { scale, zeroPoint, dtype }: TileScales,
+  kind: CodeKind,
+): Generator<readonly [elements: Span, address: number]> {
   for (const { elements, tilesOf, arguments: shape } of pieces(tiles)) {
     const [from, to, scales, zeros] = reserve(
       elements.length,
@@ -88,7 +119,7 @@ export function decodeTiles(
     copyIn(scales, tilesOf.in(scale));
     copyIn(zeros, tilesOf.in(zeroPoint));
     local.decodeTiles(from, to, scales, zeros, ...shape, DTYPES[dtype], KINDS[kind]);
-    copyOut(to, elements.in(x));
+    yield [elements, to];
   }
 }
 
@@ -103,7 +134,7 @@ class Span {
     return this.end - this.start;
   }
 
-  in<T extends Float32Array | Int8Array | Uint8Array>(values: T): T {
+  in<T extends Float32Array | Int8Array | Uint8Array | Uint16Array>(values: T): T {
     return values.subarray(this.start, this.end) as T;
   }
 }

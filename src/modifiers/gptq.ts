@@ -10,8 +10,6 @@ import { type QuantizedWeight, quantizeWeight, scalesOf } from "../schemes/quant
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { QuantizationScheme } from "../schemes/scheme.ts";
 import { type Tiling, tilingOf } from "../schemes/tiling.ts";
-import { toFloat32 } from "../tensor/convert.ts";
-import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { ActivationCalibration } from "./activations.ts";
 import { type PreparedHessian, prepareHessian, relativeError, warnOfFailures, withoutColumns } from "./hessian.ts";
@@ -113,9 +111,8 @@ export class GPTQModifier implements Modifier {
     const { dampeningFrac = 0.01 } = this.options;
     const panels = stage.kernels.takeLowerPanels(seen.value.shape[0]);
     const hessian = prepareHessian(seen, { dampeningFrac, byImportance: first.actorder !== null, panels }, path);
-    const weights = await Promise.all(targets.map(({ module }) => stage.weight(module)));
-    const scales = this.#scales as WeightScales;
-    const qparams = await Promise.all(targets.map((target) => scales.find(stage, target, () => diagonal(seen.value))));
+    const weights = await Promise.all(targets.map(({ module }) => stage.savedWeight(module)));
+    const qparams = await this.#findScales(stage, targets, () => diagonal(seen.value));
     const problems = targets.map(({ args, module }, index) => ({
       ...columnProblem(weights[index], qparams[index], args, hessian),
       pruned: stage.pruned(module),
@@ -136,23 +133,29 @@ export class GPTQModifier implements Modifier {
             codes: new Tensor(codeTypeOf(args).dtype, module.weight.shape, rounded[index].codes),
             args,
           }
-        : quantizeWeight(
-            withoutColumns(toFloat32(weights[index]), unseen ? [] : hessian.dead),
-            qparams[index],
-            args,
-            path,
-          );
-      const before = await stage.parameter(module.weight);
-      stage.setQuantized(module, quantized);
+        : quantizeWeight(withoutColumns(weights[index], unseen ? [] : hessian.dead), qparams[index], args, path);
+      const error = rounded?.[index].loss;
+      const loss = this.#refinementSweeps > 0 ? undefined : error; // refinement is not of the damped Hessian
+      const change = { before: weights[index], after: quantized, loss };
+      const errorInDecibels = rounded && (await relativeError(stage, change, seen, hessian));
+      stage.setQuantized(module, quantized); // the weight as it was is gone by then
       const seconds = (performance.now() - start) / 1000 / targets.length;
-      if (rounded) {
-        const { loss: error } = rounded[index];
-        const loss = this.#refinementSweeps > 0 ? undefined : error; // refinement is not of the damped Hessian
-        const change = { before, after: await stage.parameter(module.weight), loss };
-        const errorInDecibels = await relativeError(stage, change, seen, hessian);
-        stage.report({ module: path, seconds, error, errorInDecibels });
-      } else stage.report({ module: path, seconds, fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST });
+      if (rounded) stage.report({ module: path, seconds, error, errorInDecibels });
+      else stage.report({ module: path, seconds, fallback: unseen ? UNSEEN : ROUNDED_TO_NEAREST });
     }
+  }
+
+  /** One weight after another: what it takes to look at one is as large as the weight. */
+  async #findScales(
+    stage: CompressionStage,
+    targets: readonly WeightTarget[],
+    importance: () => Float32Array,
+  ): Promise<QParams[]> {
+    const found: QParams[] = [];
+    for (const target of targets) {
+      if (this.#scales) found.push(await this.#scales.find(stage, target, importance));
+    }
+    return found;
   }
 
   /** The column loop, and the refinement of what it gives. */
@@ -210,7 +213,7 @@ function resolveActorder(ofModifier: Actorder | undefined, ofScheme: Actorder): 
 
 /** What the column loop works on: the weight without dead columns, its scales, the order of the columns. */
 function columnProblem(
-  weight: Tensor<FloatDType>,
+  weight: Tensor<"F32">,
   qparams: QParams,
   args: QuantizationArgs,
   { order, dead }: PreparedHessian,
@@ -218,7 +221,7 @@ function columnProblem(
   const [rows, columns] = weight.shape;
   const tiling = tilingOf(args, weight.shape);
   return {
-    weight: withoutColumns(toFloat32(weight), dead).data,
+    weight: withoutColumns(weight, dead).data,
     scale: perRow(scalesOf(qparams), tiling, rows),
     zeroPoint: qparams.zeroPoint && perRow(qparams.zeroPoint.data, tiling, rows),
     groupOfColumn: Int32Array.from({ length: columns }, (_, column) => Math.floor(column / tiling.columns)),

@@ -1,7 +1,8 @@
 import { CompressionError } from "../errors.ts";
 import type { LowerPanels } from "../kernels/lower-panels.ts";
+import { dequantizeWeight, type QuantizedWeight, squaredDistanceToCodes } from "../schemes/quantize.ts";
 import { decibels } from "../tensor/comparison.ts";
-import { difference } from "../tensor/difference.ts";
+import { difference, squaredDistance } from "../tensor/difference.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { expectFiniteInput } from "./finite.ts";
 import type { CompressionStage, FinalizeContext } from "./modifier.ts";
@@ -102,7 +103,7 @@ export function withoutColumns(weight: Tensor<"F32">, columns: readonly number[]
 /** A weight W before and after it was changed. */
 interface ChangedWeight {
   readonly before: Tensor<"F32">;
-  readonly after: Tensor<"F32">;
+  readonly after: Tensor<"F32"> | QuantizedWeight;
   /** ½ trace(D H Dᵀ) of the difference D with the damped Hessian H, where it is known; it saves a product of matrices. */
   readonly loss?: number;
 }
@@ -119,19 +120,18 @@ export async function relativeError(
 ): Promise<number> {
   const error =
     loss === undefined
-      ? await kernels.quadraticForm(difference(before, after), value)
-      : sequences * (loss - (damping * squaredDistance(before.data, after.data)) / 2);
+      ? await kernels.quadraticForm(difference(before, isTensor(after) ? after : dequantizeWeight(after)), value)
+      : sequences * (loss - (damping * distance(before, after)) / 2);
   return decibels(Math.max(0, error) / (await kernels.quadraticForm(before, value)));
 }
 
-/** ‖a − b‖². A plain loop: this runs over every weight. */
-function squaredDistance(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) {
-    const step = a[i] - b[i];
-    sum += step * step;
-  }
-  return sum;
+function isTensor(weight: Tensor<"F32"> | QuantizedWeight): weight is Tensor<"F32"> {
+  return "data" in weight;
+}
+
+/** ‖D‖², without a copy of codes as values. */
+function distance(before: Tensor<"F32">, after: Tensor<"F32"> | QuantizedWeight): number {
+  return isTensor(after) ? squaredDistance(before.data, after.data) : squaredDistanceToCodes(before, after);
 }
 
 /** Says once, at the end, which of `total` modules got `fallback` because their Hessian could not be factorised. */

@@ -52,6 +52,8 @@ export interface CompressionStage {
   statistic(tap: Tap): Statistic | undefined;
   /** The weight in the dtype that the output is saved in, as the modifiers before left it, good until another takes its place. */
   weight(module: Linear): Promise<Tensor<FloatDType>>;
+  /** The same values in F32: the parameter itself, and not a copy, where they are. Not to be changed. */
+  savedWeight(module: Linear): Promise<Tensor<"F32">>;
   /** Replaces a weight: later subgraphs see its effect, and it is saved. */
   setWeight(module: HasWeight, weight: Tensor<"F32">): void;
   /** Any parameter of the modules, as the modifiers before left it. */

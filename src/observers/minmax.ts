@@ -2,7 +2,6 @@ import { tileExtremes } from "../kernels/tiles.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import type { Range } from "../schemes/qparams.ts";
 import { tilesOf, tilingOf } from "../schemes/tiling.ts";
-import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { findNonFinite } from "../tensor/finite.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
@@ -21,7 +20,7 @@ export function minmaxRange(weight: Tensor<FloatDType>, args: QuantizationArgs, 
     filled(tiling.scaleShape, Number.POSITIVE_INFINITY),
     filled(tiling.scaleShape, Number.NEGATIVE_INFINITY),
   ];
-  tileExtremes(toFloat32(weight).data, tilesOf(tiling, weight.shape), min.data, max.data);
+  tileExtremes(weight, tilesOf(tiling, weight.shape), min.data, max.data);
   if (findNonFinite(min.data) >= 0 || findNonFinite(max.data) >= 0) finiteWeight(weight, where);
   return { min, max };
 }

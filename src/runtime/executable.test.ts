@@ -6,7 +6,7 @@ import type { Operand, Traceable } from "../fx/traceable.ts";
 import { Tracer } from "../fx/tracer.ts";
 import { f32, i64 } from "../fx/types.ts";
 import { add, mul, silu } from "../ops/arithmetic.ts";
-import { linear } from "../ops/linear.ts";
+import { embedding, linear } from "../ops/linear.ts";
 import { rotaryTable, rotate } from "../ops/rotary.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { Executable, type Value } from "./executable.ts";
@@ -125,6 +125,28 @@ test("graphs of equal structure share a session, whatever their parameters hold"
   expect(await run(0, first)).toBeAllClose(vector(5, 6));
   expect(await run(1, second)).toBeAllClose(vector(7, 8));
   expect(executables[0].parameterPaths).toEqual(["scale"]);
+});
+
+test("memory is asked for where a result is written into it, and not for rows that are read", async () => {
+  const table = { type: f32(3, 2) };
+  const root: Traceable = {
+    runForward: ([ids]) => {
+      const rows = embedding(ids as Operand, table);
+      return { rows, sum: add(rows, rows) };
+    },
+    namedModules: () => [],
+    namedParameters: () => [["table", table]],
+  };
+  const executable = await Executable.compile(new Tracer().trace(root, { ids: i64("seq") }), runtime);
+  const asked: string[] = [];
+  const parameters = { get: noParameters.get, rows: async () => float32([1, 2], 5, 6) };
+  const result = await executable.run({ ids: int64([1], 2) }, parameters, (name, dtype, shape) => {
+    asked.push(name);
+    return Tensor.zeros(dtype, shape);
+  });
+  expect(asked).toEqual(["sum"]);
+  expect(result.rows).toBeAllClose(float32([1, 2], 5, 6));
+  expect(result.sum).toBeAllClose(float32([1, 2], 10, 12));
 });
 
 /** x · scale, and x itself, for a parameter `scale`. */

@@ -87,7 +87,8 @@ export class Executable {
     allocate: Allocate = () => undefined,
   ): Promise<Record<string, Value>> {
     const values = new Map<Node, readonly Tensor[]>();
-    const targets = allocateOutputs(this.graph, checkInputs(this.graph.placeholders, inputs), allocate);
+    const sizes = checkInputs(this.graph.placeholders, inputs);
+    const targets = allocateOutputs(this.graph, new Set(this.lookups), sizes, allocate);
     for (const node of this.graph.placeholders) values.set(node, [inputs[node.name]].flat() as Tensor[]);
     for (const node of this.lookups) {
       const [ids, table] = node.inputs;
@@ -105,11 +106,16 @@ export class Executable {
   }
 }
 
-/** A tensor for each output of one tensor whose sizes follow from those of the inputs. */
-function allocateOutputs(graph: Graph, sizes: Sizes, allocate: Allocate): Map<Node, Tensor> {
+/** A tensor for each output that is compiled and one tensor, and whose sizes follow from those of the inputs. */
+function allocateOutputs(
+  graph: Graph,
+  lookups: ReadonlySet<Node>,
+  sizes: Sizes,
+  allocate: Allocate,
+): Map<Node, Tensor> {
   const targets = new Map<Node, Tensor>();
   for (const [name, node] of graph.outputs) {
-    if (isTuple(node.type) || typeof node.target === "string" || isOpaque(node.target)) continue;
+    if (isTuple(node.type) || typeof node.target === "string" || isOpaque(node.target) || lookups.has(node)) continue;
     const shape = node.type.shape.map((dim) => (typeof dim === "number" ? dim : sizes.get(dim)));
     const target = shape.every((size) => size !== undefined) && allocate(name, node.type.dtype, shape);
     if (target) targets.set(node, target);

@@ -5,6 +5,7 @@ import { f32 } from "../fx/types.ts";
 import { onnx } from "../ops/onnx.ts";
 import type { Profiler } from "../profile/profiler.ts";
 import type { DataOf, DType } from "../tensor/dtype.ts";
+import { free } from "../tensor/free.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { OnnxWriter } from "./onnx-writer.ts";
 import { SessionProfile } from "./session-profile.ts";
@@ -121,7 +122,11 @@ export class Runtime {
         const run = () => session.run(feeds, fetches);
         const results = await (profile?.time(run) ?? run());
         return new Map(
-          Object.entries(results).map(([name, tensor]) => [name, targets.get(name) ?? fromOrt(tensor as OrtTensor)]),
+          Object.entries(results).map(([name, tensor]) => {
+            const target = targets.get(name);
+            if (target) freeCopy(tensor as OrtTensor, target);
+            return [name, target ?? fromOrt(tensor as OrtTensor)];
+          }),
         );
       },
     };
@@ -134,6 +139,18 @@ function toOrt(tensor: Tensor): OrtTensor {
   if (!type)
     throw new ExecutionError(`tensor: dtype ${tensor.dtype}, expected one of: ${Object.keys(ORT_TYPES).join(", ")}.`);
   return new OrtTensor(type as "float32", tensor.data as Float32Array, tensor.shape);
+}
+
+/** From here on, glibc gives memory back to the system as soon as it is freed; smaller pieces would leave holes among others. */
+const LARGE = 2 ** 25;
+
+/**
+ * ONNX Runtime hands over a copy of what it has written into a target: of no use, and as large as all that is observed. Small
+ * ones are left to the garbage collector.
+ */
+function freeCopy({ data }: OrtTensor, target: Tensor): void {
+  const { buffer } = data as Float32Array<ArrayBuffer>;
+  if (buffer !== target.data.buffer && buffer.byteLength > LARGE) free(buffer);
 }
 
 function fromOrt(tensor: OrtTensor): Tensor {

@@ -1,5 +1,5 @@
 import { ShapeError } from "../errors.ts";
-import { decodeTiles, encodeTiles, type TileScales, type Tiles } from "../kernels/tiles.ts";
+import { decodeTiles, encodeTiles, squaredDistanceToTiles, type TileScales, type Tiles } from "../kernels/tiles.ts";
 import { Buffers } from "../tensor/buffers.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
@@ -40,6 +40,13 @@ export function dequantizeWeight(quantized: QuantizedWeight, where = "weight", b
   const { tiles, scales } = scaledTiles(args, codes.shape, quantized, where, scale.dtype);
   decodeTiles(codes.data, tiles, scales, codeTypeOf(args).kind, weight.data);
   return weight;
+}
+
+/** Σ (w − the value of its code)² over a weight, without a copy of all values. */
+export function squaredDistanceToCodes(weight: Tensor<"F32">, quantized: QuantizedWeight): number {
+  const { codes, args, scale } = quantized;
+  const { tiles, scales } = scaledTiles(args, codes.shape, quantized, "weight", scale.dtype);
+  return squaredDistanceToTiles(weight.data, codes.data, tiles, scales, codeTypeOf(args).kind);
 }
 
 /** The tiles of a weight with their scales and zero points, in which a global scale is contained. */

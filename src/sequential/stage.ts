@@ -15,7 +15,7 @@ import type { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Parameter } from "../nn/parameter.ts";
 import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
-import { fromFloat32, toFloat32 } from "../tensor/convert.ts";
+import { fromFloat32, roundToDType, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { RunControl } from "./events.ts";
@@ -115,6 +115,10 @@ export class Stage implements CompressionStage, CompressedModules {
 
   async weight({ weight }: Linear): Promise<Tensor<FloatDType>> {
     return fromFloat32(await this.parameter(weight), this.context.savedDType(weight));
+  }
+
+  async savedWeight({ weight }: Linear): Promise<Tensor<"F32">> {
+    return roundToDType(await this.parameter(weight), this.context.savedDType(weight));
   }
 
   parameter(parameter: Parameter): Promise<Tensor<"F32">> {

@@ -1,6 +1,15 @@
 import { expect, expectTypeOf, test } from "vitest";
 import { ShapeError } from "../errors.ts";
-import { fromFloat32, isFloat, isFloatDType, narrowEnd, rounder, toFloat32, widenInPlace } from "./convert.ts";
+import {
+  fromFloat32,
+  isFloat,
+  isFloatDType,
+  narrowEnd,
+  rounder,
+  roundToDType,
+  toFloat32,
+  widenInPlace,
+} from "./convert.ts";
 import type { FloatDType } from "./dtype.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -33,6 +42,13 @@ test.each<FloatDType>(["F32", "F16", "BF16"])(
 test("a tensor that has the dtype already is returned itself", () => {
   expect(toFloat32(third)).toBe(third);
   expect(fromFloat32(third, "F32")).toBe(third);
+});
+
+test("rounding to a dtype gives F32 values, and no copy of those that are bfloat16", () => {
+  const rounded = roundToDType(third, "BF16");
+  expect(Array.from(rounded.data)).toEqual([0.333984375, -2]);
+  expect(roundToDType(rounded, "BF16")).toBe(rounded);
+  expect(Array.from(roundToDType(third, "F16").data)).toEqual([0.333251953125, -2]);
 });
 
 test("a tensor of integers is refused", () => {

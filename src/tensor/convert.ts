@@ -55,6 +55,18 @@ export function fromFloat32<D extends FloatDType>(tensor: Tensor<"F32">, dtype: 
   return new Tensor(dtype, tensor.shape, bits as DataOf<D>);
 }
 
+/** `tensor` with each value rounded to `dtype`, but still in F32; the tensor itself where bfloat16 changes none. */
+export function roundToDType(tensor: Tensor<"F32">, dtype: FloatDType): Tensor<"F32"> {
+  return dtype === "BF16" && isBfloat16(tensor) ? tensor : toFloat32(fromFloat32(tensor, dtype));
+}
+
+/** Whether all values are bfloat16 numbers. A plain loop, as it goes over whole weights. */
+function isBfloat16({ data }: Tensor<"F32">): boolean {
+  const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
+  for (let i = 0; i < words.length; i++) if ((words[i] & 0xffff) !== 0) return false;
+  return true;
+}
+
 /** Rounds the result of one double operation to `dtype`, by way of float32, half to even. */
 export function rounder(dtype: FloatDType): (value: number) => number {
   if (dtype === "F32") return Math.fround;
