@@ -90,6 +90,30 @@ test.each(["Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"])(
   60_000,
 );
 
+test("rounding scales to 6 bits leaves the perplexity of calibrated weights as it is", async () => {
+  const folder = join(await temporaryFolder(), "quantized");
+  await oneshot({
+    model: moby,
+    recipe: modifierFor("gguf", "Q4_K"),
+    dataset,
+    numCalibrationSamples: 8,
+    output: folder,
+  });
+  const [file] = await exportGguf(folder, { dtype: ["Q4_K"] });
+  const settings = { dataset, windows: 2, length: 64, threads: 1 };
+  const [found, expected] = [
+    await evaluate({ model: file, ...settings }),
+    await evaluate({ model: folder, ...settings }),
+  ];
+  expect(Math.abs(found.perplexity / expected.perplexity - 1)).toBeLessThan(0.005);
+}, 60_000);
+
+test("a weight that is not calibrated is not written as Q4_K", async () => {
+  await expect(exportGguf(moby, { dtype: ["Q4_K"] })).rejects.toThrow(
+    "Q4_K: weights that are not quantized, expected calibrated ones. Compress the model with --scheme-for gguf --dtype Q4_K.",
+  );
+});
+
 test("the tokenizer that a file holds is the original one", async () => {
   const [file] = await exportGguf(moby);
   const checkpoint = await openCheckpoint(file);
