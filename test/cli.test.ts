@@ -216,6 +216,8 @@ describe("export", () => {
     const unknown = await layerwise("export", model, "--format", "gguf,ggml", "-o", "x");
     expect(unknown.stderr).toBe('layerwise: format: "ggml", expected one of onnx, gguf.\n');
     const type = await layerwise("export", model, "--format", "gguf", "--dtype", "Q9", "-o", "x");
-    expect(type.stderr).toBe("layerwise: dtype: Q9, expected one of F32, F16, BF16, Q8_0, Q4_0, Q4_1 (gguf).\n");
+    expect(type.stderr).toBe(
+      "layerwise: dtype: Q9, expected one of F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q6_K (gguf).\n",
+    );
   });
 });

@@ -58,7 +58,10 @@ test.each(["F32", "F16", "BF16"] as const)("a model comes back from a %s file", 
   });
 });
 
-test.each(["Q8_0", "Q4_0", "Q4_1"])(
+/** What a weight may lose, in its largest steps. */
+const LOSSES: Readonly<Record<string, number>> = { Q4_1: 1 / 128, Q4_K: 0.25, Q6_K: 0.15 };
+
+test.each(["Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"])(
   "calibrated codes and scales lie in a %s file as they were",
   async (dtype) => {
     const folder = join(await temporaryFolder(), "quantized");
@@ -69,7 +72,7 @@ test.each(["Q8_0", "Q4_0", "Q4_1"])(
       recipe: new QuantizationModifier({ configGroups, ignore: ["lm_head"] }),
       output: folder,
     });
-    const [file] = await exportGguf(folder);
+    const [file] = await exportGguf(folder, { dtype: [dtype] });
     const source = await ExportSource.open(folder);
     await withParameters(file, async (parameters) => {
       for (const path of source.compressed.keys()) {
@@ -77,8 +80,8 @@ test.each(["Q8_0", "Q4_0", "Q4_1"])(
         if (!quantized) throw new Error(path);
         const expected = dequantizeWeight({ ...quantized, scale: toFloat32(quantized.scale) });
         const found = await parameters.get(`${path}.weight`)?.load();
-        // the offset of Q4_1 is a product, which float16 rounds
-        const atol = dtype === "Q4_1" ? Math.max(...toFloat32(quantized.scale).data) / 128 : 0;
+        // the offset of Q4_1 is a product, which float16 rounds; scales of K types have 6 and 8 bits
+        const atol = (LOSSES[dtype] ?? 0) * Math.max(...toFloat32(quantized.scale).data);
         expect(found).toBeAllClose(expected, { atol });
       }
     });
@@ -86,6 +89,30 @@ test.each(["Q8_0", "Q4_0", "Q4_1"])(
   },
   60_000,
 );
+
+test("rounding scales to 6 bits leaves the perplexity of calibrated weights as it is", async () => {
+  const folder = join(await temporaryFolder(), "quantized");
+  await oneshot({
+    model: moby,
+    recipe: modifierFor("gguf", "Q4_K"),
+    dataset,
+    numCalibrationSamples: 8,
+    output: folder,
+  });
+  const [file] = await exportGguf(folder, { dtype: ["Q4_K"] });
+  const settings = { dataset, windows: 2, length: 64, threads: 1 };
+  const [found, expected] = [
+    await evaluate({ model: file, ...settings }),
+    await evaluate({ model: folder, ...settings }),
+  ];
+  expect(Math.abs(found.perplexity / expected.perplexity - 1)).toBeLessThan(0.005);
+}, 60_000);
+
+test("a weight that is not calibrated is not written as Q4_K", async () => {
+  await expect(exportGguf(moby, { dtype: ["Q4_K"] })).rejects.toThrow(
+    "Q4_K: weights that are not quantized, expected calibrated ones. Compress the model with --scheme-for gguf --dtype Q4_K.",
+  );
+});
 
 test("the tokenizer that a file holds is the original one", async () => {
   const [file] = await exportGguf(moby);

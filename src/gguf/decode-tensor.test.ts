@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type BlockType, packBlocks } from "./blocks.ts";
 import { decodeTensor } from "./decode-tensor.ts";
+import { packKBlocks } from "./pack-k-blocks.ts";
 import type { TensorType } from "./tensor-types.ts";
 
 interface Case {
@@ -42,6 +43,28 @@ test.each<BlockType>(["Q4_0", "Q4_1", "Q8_0"])("what is packed as %s decodes to 
     }),
   );
 });
+
+test.each([
+  ["Q4_K", 8, 0, 15, 0, 63],
+  ["Q6_K", 16, -32, 31, -128, 127],
+] as const)(
+  "what is packed as %s decodes to d · scale · code − dmin · minimum",
+  (type, groups, low, high, least, most) => {
+    const codes = fc.int8Array({ minLength: 512, maxLength: 512, min: low, max: high });
+    const integers = fc.int8Array({ minLength: 2 * groups, maxLength: 2 * groups, min: least, max: most });
+    fc.assert(
+      fc.property(codes, integers, integers, (codes, scales, minima) => {
+        const [d, dmin] = [Float32Array.of(0.5, 2), Float32Array.of(4, 0.25)];
+        const { data } = decodeTensor(type, [2, 256], packKBlocks(type, { codes, d, scales, dmin, minima }));
+        const expected = Float32Array.from(codes, (code, i) => {
+          const group = Math.floor((i * groups) / 256);
+          return d[i >> 8] * scales[group] * code - (type === "Q4_K" ? dmin[i >> 8] * minima[group] : 0);
+        });
+        expect(withoutNegativeZeros(data)).toEqual(withoutNegativeZeros(expected));
+      }),
+    );
+  },
+);
 
 function withoutNegativeZeros(values: Float32Array): number[] {
   return Array.from(values, (value) => value + 0);

@@ -2,7 +2,7 @@ import { toFloat32 } from "../tensor/convert.ts";
 import { viewBytes } from "../tensor/dtype.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { type BlockType, decodeBlocks } from "./blocks.ts";
-import { decodeKBlocks, type KBlockType } from "./k-blocks.ts";
+import { decodeKBlocks, isKBlockType } from "./k-blocks.ts";
 import type { TensorType } from "./tensor-types.ts";
 
 /** The values that a tensor's bytes stand for. */
@@ -14,8 +14,4 @@ export function decodeTensor(type: TensorType, shape: readonly number[], bytes: 
   if (isKBlockType(type)) decodeKBlocks(type, bytes, values);
   else decodeBlocks(type satisfies BlockType, bytes, values);
   return new Tensor("F32", shape, values);
-}
-
-function isKBlockType(type: TensorType): type is KBlockType {
-  return type === "Q4_K" || type === "Q6_K";
 }

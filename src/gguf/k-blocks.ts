@@ -4,6 +4,11 @@ import { specOf } from "./tensor-types.ts";
 /** Types whose blocks are 256 neighbours of a row, with scales in a few bits under one in float16. */
 export type KBlockType = "Q4_K" | "Q6_K";
 
+/** Whether a type is one of these. */
+export function isKBlockType(type: string | undefined): type is KBlockType {
+  return type === "Q4_K" || type === "Q6_K";
+}
+
 /** Elements of a block. */
 export const K_BLOCK = 256;
 

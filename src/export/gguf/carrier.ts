@@ -1,4 +1,5 @@
 import { ConfigError } from "../../errors.ts";
+import type { KBlockType } from "../../gguf/k-blocks.ts";
 import type { QuantizationArgs } from "../../schemes/arguments.ts";
 import { tilingOf } from "../../schemes/tiling.ts";
 
@@ -14,6 +15,18 @@ export const CARRIER_ARGS: Readonly<Record<CarrierType, Partial<QuantizationArgs
   Q4_1: { numBits: 4, type: "int", symmetric: false, strategy: "group", groupSize: BLOCK },
   Q8_0: { numBits: 8, type: "int", symmetric: true, strategy: "group", groupSize: BLOCK },
 };
+
+/** The type that stands in for one of 256 columns to a block where a row is no multiple of them: it carries the same codes. */
+export const STAND_INS: Readonly<Record<KBlockType, CarrierType>> = { Q4_K: "Q4_1", Q6_K: "Q8_0" };
+
+/** How weights are to be quantized for a type that holds codes. @throws ConfigError for one that does not */
+export function argsForType(dtype: string): Partial<QuantizationArgs> {
+  if (dtype === "Q4_K") return CARRIER_ARGS[STAND_INS[dtype]];
+  if (dtype === "Q6_K") return { ...CARRIER_ARGS[STAND_INS[dtype]], numBits: 6 };
+  if (Object.hasOwn(CARRIER_ARGS, dtype)) return CARRIER_ARGS[dtype as CarrierType];
+  const known = [...Object.keys(CARRIER_ARGS), ...Object.keys(STAND_INS)].join(", ");
+  throw new ConfigError(`dtype: ${dtype}, expected one of ${known}.`);
+}
 
 /**
  * The type that carries weights of a scheme exactly. Codes of fewer bits fit into those of more, and a scale of more columns is

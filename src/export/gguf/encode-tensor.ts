@@ -1,11 +1,14 @@
 import { ConfigError } from "../../errors.ts";
 import { narrow } from "../../formats/narrow.ts";
 import { type BlockType, packBlocks } from "../../gguf/blocks.ts";
+import { isKBlockType } from "../../gguf/k-blocks.ts";
 import { tensorBytes } from "../../gguf/layout.ts";
+import { packKBlocks } from "../../gguf/pack-k-blocks.ts";
 import { interleavedOrder, reorderRows, rotatedRows } from "../../gguf/rotary-rows.ts";
 import type { FloatDType } from "../../tensor/dtype.ts";
 import type { ExportSource } from "../export-source.ts";
 import { carryWeight, type Rounding, roundingOf } from "./carry.ts";
+import { carryKBlocks } from "./carry-k.ts";
 import { roundToBlocks } from "./fit.ts";
 import type { PlannedTensor } from "./plan.ts";
 
@@ -48,6 +51,7 @@ async function encode(source: ExportSource, { path, parameter, type, carried }: 
     if (isBlockType(type)) return { bytes: packBlocks(type, roundToBlocks(type, values.data)) };
     return { bytes: narrow(path, values, type as FloatDType).bytes };
   }
+  if (isKBlockType(type)) return { bytes: packKBlocks(type, carryKBlocks(type, weight, path)) };
   const blocks = carryWeight(weight, path);
   const scales = roundingOf(blocks.scales, blocks.scales);
   const minima = blocks.minima && roundingOf(blocks.minima, blocks.scales);

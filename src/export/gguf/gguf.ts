@@ -1,5 +1,6 @@
 import { ConfigError } from "../../errors.ts";
 import { ARCHITECTURES, type Architecture, ROPE_FACTORS } from "../../gguf/architectures.ts";
+import { isKBlockType, K_BLOCK } from "../../gguf/k-blocks.ts";
 import type { TensorType } from "../../gguf/tensor-types.ts";
 import type { LlamaConfig } from "../../models/llama.ts";
 import { transformGroups } from "../../nn/online-transform.ts";
@@ -7,7 +8,7 @@ import { quantizedValues } from "../../schemes/quantized-values.ts";
 import type { ExportFormat, ExportSettings } from "../export-format.ts";
 import type { ExportSubject } from "../export-source.ts";
 import { warnOfRounding } from "../warn-of-rounding.ts";
-import { CARRIER_ARGS, type CarrierType } from "./carrier.ts";
+import { argsForType, CARRIER_ARGS, STAND_INS } from "./carrier.ts";
 import { modelMetadata, ropeFactors } from "./metadata.ts";
 import { type PlannedTensor, planTensors } from "./plan.ts";
 import { tokenizerMetadata } from "./tokenizer.ts";
@@ -16,15 +17,12 @@ import { type ComputedTensor, type ModelFiles, writeFiles } from "./write.ts";
 /** The file format of llama.cpp: one file, or several past the size of a shard, for each type that is asked for. */
 export const gguf: ExportFormat = {
   name: "gguf",
-  dtypes: ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"],
+  dtypes: ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"],
   embeddingDtypes: ["F32", "F16", "BF16", "Q8_0"],
-  argsFor(dtype = "Q4_0") {
-    if (Object.hasOwn(CARRIER_ARGS, dtype)) return CARRIER_ARGS[dtype as CarrierType];
-    throw new ConfigError(`dtype: ${dtype}, expected one of ${Object.keys(CARRIER_ARGS).join(", ")}.`);
-  },
+  argsFor: (dtype = "Q4_0") => argsForType(dtype),
   async check(subject, settings) {
     checkModel(subject, settings);
-    for (const dtype of typesOf(settings)) await planFiles(subject, dtype, settings);
+    for (const dtype of typesOf(settings)) warnOfStandIns(await planFiles(subject, dtype, settings), dtype, settings);
   },
   async write(source, folder, settings) {
     const rounded = settings.dtypes.filter((dtype) => Object.hasOwn(CARRIER_ARGS, dtype));
@@ -56,6 +54,15 @@ async function planFiles(
   const { num_attention_heads: queries, num_key_value_heads: keys } = config;
   const heads = architecture.interleavesRotation ? { queries, keys } : undefined;
   return { name: `${settings.name}-${fileType}`, metadata, tensors: [...tensors, ...computedTensors(config)], heads };
+}
+
+/** Says which weights have another type than is asked for, because their rows are no whole blocks. */
+function warnOfStandIns({ tensors }: ModelFiles, dtype: TensorType | undefined, { onProgress }: ExportSettings): void {
+  if (!isKBlockType(dtype)) return;
+  const others = tensors.filter((tensor) => "carried" in tensor && tensor.type !== dtype);
+  if (others.length === 0) return;
+  const message = `${others.length} weights, ${others[0].name} the first, have columns that do not divide by ${K_BLOCK}, and are written as ${STAND_INS[dtype]} instead of ${dtype}.`;
+  onProgress?.({ type: "warning", message });
 }
 
 function computedTensors(config: LlamaConfig): ComputedTensor[] {

@@ -1,12 +1,14 @@
 import { ConfigError } from "../../errors.ts";
 import { type Architecture, ggufName } from "../../gguf/architectures.ts";
+import { isKBlockType, K_BLOCK, type KBlockType } from "../../gguf/k-blocks.ts";
 import type { GgufTensor } from "../../gguf/layout.ts";
 import { specOf, type TensorType } from "../../gguf/tensor-types.ts";
 import { Embedding, Linear } from "../../nn/linear.ts";
 import { Buffer, type Parameter } from "../../nn/parameter.ts";
+import type { QuantizationArgs } from "../../schemes/arguments.ts";
 import type { ExportSettings } from "../export-format.ts";
 import type { ExportSubject } from "../export-source.ts";
-import { type CarrierType, carrierOf } from "./carrier.ts";
+import { type CarrierType, carrierOf, STAND_INS } from "./carrier.ts";
 
 /** Types that hold a dense weight as it is, up to rounding. */
 const PLAIN: readonly TensorType[] = ["F32", "F16", "BF16"];
@@ -35,6 +37,10 @@ export function planTensors(
   const owners = new Map(
     model.namedModules().flatMap(([, module]) => module.ownParameters().map(([, own]) => [own, module])),
   );
+  if (isKBlockType(dtype) && quantization.schemes.size === 0)
+    throw new ConfigError(
+      `${dtype}: weights that are not quantized, expected calibrated ones. Compress the model with --scheme-for gguf --dtype ${dtype}.`,
+    );
   return model.namedParameters().flatMap(([path, parameter]): PlannedTensor[] => {
     if (parameter instanceof Buffer) return [];
     const name = ggufName(architecture, path);
@@ -48,7 +54,7 @@ export function planTensors(
     const args = module && quantization.schemes.get(module)?.weights;
     if (module instanceof Linear && args && !(dtype && PLAIN.includes(dtype))) {
       const linear = path.replace(/\.weight$/, "");
-      return [{ ...planned, type: expectType(carrierOf(args, shape, linear), dtype, linear), carried: linear }];
+      return [{ ...planned, type: carriedType(args, shape, dtype, linear), carried: linear }];
     }
     const isOutput = module instanceof Embedding || module === model.lm_head;
     const fallback = dtype && (PLAIN.includes(dtype) || quantization.schemes.size === 0) ? dtype : "F16";
@@ -57,9 +63,17 @@ export function planTensors(
   });
 }
 
-/** The type that carries a weight, which must be the one that is asked for. */
-function expectType(carrier: CarrierType, dtype: TensorType | undefined, where: string): CarrierType {
+/** The type that carries a weight, which must be the one that is asked for, or stand in for it. */
+function carriedType(
+  args: QuantizationArgs,
+  shape: readonly number[],
+  dtype: TensorType | undefined,
+  where: string,
+): CarrierType | KBlockType {
+  const carrier = carrierOf(args, shape, where);
   if (dtype === undefined || dtype === carrier) return carrier;
+  if (isKBlockType(dtype) && carrier === STAND_INS[dtype] && (dtype !== "Q6_K" || args.numBits <= 6))
+    return shape[1] % K_BLOCK === 0 ? dtype : carrier;
   throw new ConfigError(
     `${where}: quantized so that ${carrier} carries it, expected a weight for ${dtype}. Choose ${carrier}, or F16, or quantize again.`,
   );
