@@ -7,6 +7,8 @@ export class IntermediateBytes {
   readonly #sizes: readonly Sizes[];
   /** Bytes of all batches, by the names that are stored. */
   readonly #live = new Map<string, number>();
+  /** The most bytes so far of values of one size: memory that is free waits for values of the size that it had. */
+  readonly #taken = new Map<number, number>();
 
   constructor(batches: readonly Batch[]) {
     this.#sizes = batches.map(sizesOf);
@@ -16,11 +18,10 @@ export class IntermediateBytes {
    * Goes through a subgraph: what it returns is stored batch by batch, while what nobody reads any more goes.
    *
    * @param isPropagated - whether anything after it is run at all
-   * @returns the bytes of all batches together before it or after it, whichever is more, without the model's inputs
+   * @returns the bytes that all batches together have taken, without the model's inputs
    */
   pass(subgraph: Subgraph, isPropagated: boolean): number {
-    const before = this.#total();
-    if (!isPropagated) return before;
+    if (!isPropagated) return this.#total();
     for (const [name, node] of subgraph.graph.outputs) {
       const bytes = this.#sizes.map((sizes) => bytesOf(node, completeSizes(subgraph.graph, sizes)));
       this.#live.set(
@@ -29,10 +30,14 @@ export class IntermediateBytes {
       );
     }
     for (const name of subgraph.consumedNames) this.#live.delete(name);
-    return Math.max(before, this.#total());
+    return this.#total();
   }
 
   #total(): number {
-    return [...this.#live.values()].reduce((sum, bytes) => sum + bytes, 0);
+    for (const size of new Set(this.#live.values())) {
+      const live = [...this.#live.values()].filter((bytes) => bytes === size).length * size;
+      this.#taken.set(size, Math.max(this.#taken.get(size) ?? 0, live));
+    }
+    return [...this.#taken.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 }

@@ -1,9 +1,9 @@
 import { freemem } from "node:os";
 import { DataError, ExecutionError } from "../errors.ts";
 import type { Value } from "../runtime/executable.ts";
+import { Buffers } from "../tensor/buffers.ts";
 import type { DType } from "../tensor/dtype.ts";
-import { free } from "../tensor/free.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { type Extent, SpillFile } from "./spill-file.ts";
 
 /** The model's inputs for one run: I64[rows, tokens] each, the same names in every batch. */
@@ -46,13 +46,11 @@ interface Stored {
 
 /**
  * What flows from subgraph to subgraph: for each batch, the values that a later subgraph still reads, by name.
- * Past the budget they are written to a file, and read back one batch ahead. Memory that nobody reads any more is freed at once:
- * kept for values of its own size, it would lie beside those of other sizes.
+ * Past the budget they are written to a file, and read back one batch ahead. Memory that is free is used again.
  */
 export class IntermediatesCache {
   readonly #batches: Map<string, Stored>[];
-  /** Memory that came from here, and is not the caller's. */
-  readonly #own = new Set<ArrayBufferLike>();
+  readonly #buffers = new Buffers();
   readonly #file = new SpillFile();
   readonly #budget: number;
   /** The model's inputs, whose memory is the caller's. */
@@ -107,9 +105,7 @@ export class IntermediatesCache {
 
   /** Memory for a result that {@link update} is going to store. */
   allocate(dtype: DType, shape: readonly number[]): Tensor {
-    const tensor = Tensor.zeros(dtype, shape);
-    this.#own.add(tensor.data.buffer);
-    return tensor;
+    return this.#buffers.take(dtype, shape);
   }
 
   /** Stores values of one batch, in place of earlier ones of the same name. They must not be changed afterwards. */
@@ -134,7 +130,12 @@ export class IntermediatesCache {
   /** Forgets everything. */
   clear(): void {
     for (const batch of this.#batches.keys()) this.delete(batch, this.names(batch));
-    this.#own.clear();
+    this.#buffers.clear();
+  }
+
+  /** Ends a subgraph: memory that was of no use for some subgraphs is let go. */
+  age(): void {
+    this.#buffers.age();
   }
 
   /** Forgets everything, and removes the temporary file. */
@@ -156,17 +157,12 @@ export class IntermediatesCache {
     if (holders === 0 && this.#bytesInMemory + tensor.byteLength > this.#budget) {
       const { dtype, shape } = tensor;
       const extent = await this.#file.write(tensor.bytes);
-      this.#free(tensor);
+      this.#buffers.give(tensor);
       return { dtype, shape, extent };
     }
     if (holders === 0) this.#bytesInMemory += tensor.byteLength;
     this.#holders.set(tensor, holders + 1);
     return tensor;
-  }
-
-  /** What did not come from here, or is a part of what did, is left alone. */
-  #free({ data: { buffer, byteLength } }: Tensor): void {
-    if (byteLength === buffer.byteLength && this.#own.delete(buffer)) free(buffer as ArrayBuffer);
   }
 
   #drop(tensor: Tensor | Spilled): void {
@@ -182,7 +178,7 @@ export class IntermediatesCache {
     }
     this.#holders.delete(tensor);
     this.#bytesInMemory -= tensor.byteLength;
-    this.#free(tensor);
+    this.#buffers.give(tensor);
   }
 
   async #load({ tensors, tuple }: Stored): Promise<Value> {
@@ -192,7 +188,7 @@ export class IntermediatesCache {
 
   #read(spilled: Spilled): Promise<Tensor> {
     spilled.loaded ??= (async () => {
-      const tensor = this.allocate(spilled.dtype, spilled.shape);
+      const tensor = this.#buffers.take(spilled.dtype, spilled.shape);
       await this.#file.read(spilled.extent, tensor.bytes);
       return tensor;
     })();
@@ -213,7 +209,7 @@ export class IntermediatesCache {
     for (const spilled of this.#inUse.filter((other) => !wanted.includes(other))) {
       const tensor = await spilled.loaded?.catch(() => undefined);
       spilled.loaded = undefined;
-      if (tensor) this.#free(tensor);
+      if (tensor) this.#buffers.give(tensor);
     }
   }
 

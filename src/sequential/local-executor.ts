@@ -91,8 +91,9 @@ export class LocalExecutor implements CalibrationExecutor {
     else this.#cache.clear();
   }
 
-  /** What nobody reads any more is gone by then. */
-  async endSubgraph(): Promise<void> {}
+  async endSubgraph(): Promise<void> {
+    this.#cache.age();
+  }
 
   close(): Promise<void> {
     return this.#cache.close();
