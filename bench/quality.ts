@@ -16,27 +16,46 @@ const { values } = parseArgs({
   },
 });
 
-/** A row of the table: the modifier, the fields it has beside the scheme, and how often the model is run, if not twice. */
-type Method = readonly [name: string, modifier: string, fields?: string, passes?: 1 | 2];
+/** A row of the table. */
+interface Method {
+  readonly name: string;
+  readonly modifier: string;
+  /** Fields that the modifier has beside the scheme. */
+  readonly fields?: string;
+  /** A modifier that comes first. */
+  readonly first?: string;
+  /** How often the model is run, if not twice. */
+  readonly passes?: 1 | 2;
+}
 
 /** Fields of a recipe, at the depth that they have there. */
 const REFINED = "preset: best\n      refinement_sweeps: 4";
 
 const METHODS: readonly Method[] = [
-  ["round to nearest", "QuantizationModifier"],
-  ["round to nearest, `imatrix_mse`", "QuantizationModifier", "weight_observer: imatrix_mse"],
-  ["GPTQ", "GPTQModifier"],
-  ["GPTQ, `memoryless_mse`", "GPTQModifier", "weight_observer: memoryless_mse"],
-  ["GPTQ, `preset: best`: `imatrix_mse`", "GPTQModifier", "preset: best"],
-  ["and 4 sweeps of refinement", "GPTQModifier", REFINED],
-  ["`preset: best` in one pass", "GPTQModifier", "preset: best", 1],
-  ["and 4 sweeps of refinement in one pass", "GPTQModifier", REFINED, 1],
+  { name: "round to nearest", modifier: "QuantizationModifier" },
+  { name: "round to nearest, `imatrix_mse`", modifier: "QuantizationModifier", fields: "weight_observer: imatrix_mse" },
+  { name: "GPTQ", modifier: "GPTQModifier" },
+  { name: "GPTQ, `memoryless_mse`", modifier: "GPTQModifier", fields: "weight_observer: memoryless_mse" },
+  { name: "GPTQ, `preset: best`: `imatrix_mse`", modifier: "GPTQModifier", fields: "preset: best" },
+  { name: "and 4 sweeps of refinement", modifier: "GPTQModifier", fields: REFINED },
+  { name: "`preset: best` in one pass", modifier: "GPTQModifier", fields: "preset: best", passes: 1 },
+  { name: "and 4 sweeps of refinement in one pass", modifier: "GPTQModifier", fields: REFINED, passes: 1 },
+  { name: "SpinQuant, then GPTQ", first: "SpinQuantModifier", modifier: "GPTQModifier" },
+  {
+    name: "SpinQuant, then `preset: best`",
+    first: "SpinQuantModifier",
+    modifier: "GPTQModifier",
+    fields: "preset: best",
+  },
+  { name: "QuIP, then GPTQ", first: "QuIPModifier", modifier: "GPTQModifier" },
+  { name: "QuIP, then `preset: best`", first: "QuIPModifier", modifier: "GPTQModifier", fields: "preset: best" },
 ];
 
 /** The benchmark's scheme, for any modifier. */
-const recipeOf = ([, modifier, fields = ""]: Method) => `
+const recipeOf = ({ modifier, fields = "", first }: Method) => `
 quality_stage:
   quantization_modifiers:
+    ${first ? `${first}: {}` : ""}
     ${modifier}:
       ignore: [lm_head]
       ${fields}
@@ -59,7 +78,7 @@ async function perplexities(folder: string): Promise<string[]> {
 }
 
 async function row(method: Method): Promise<string[]> {
-  const [name, , , passes] = method;
+  const { name, passes } = method;
   const run = { model, dataset: here("data/calibration.jsonl"), output, samples: Number(values.samples), passes };
   const { seconds } = await measure({ ...run, recipe: recipeOf(method) });
   const cells = [name, ...(await perplexities(output)), `${seconds.toFixed(0)} s`];
@@ -68,5 +87,5 @@ async function row(method: Method): Promise<string[]> {
 }
 
 const rows = [["dense", ...(await perplexities(model)), ""]];
-for (const method of METHODS.filter(([name]) => new RegExp(values.only).test(name))) rows.push(await row(method));
+for (const method of METHODS.filter(({ name }) => new RegExp(values.only).test(name))) rows.push(await row(method));
 console.log(markdownTable(["method", "State of the Union", "Moby-Dick", "time"], rows));

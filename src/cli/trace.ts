@@ -12,6 +12,7 @@ export function registerTrace(program: Command): void {
     .argument("<model>", "a checkpoint's folder, or a Hub id")
     .option("--sequential-targets <patterns...>", "modules to compress together (default: the decoder layers)")
     .option("--targets-per-subgraph <n>", "targets in one subgraph (default: 1)", positiveInteger)
+    .option("--one-pass", "cut before every group of linears that read the same value")
     .option("--ignore <names...>", "functions that the trace does not enter")
     .option("--code", "print the code of each subgraph")
     .option("--json", "print JSON")

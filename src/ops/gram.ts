@@ -2,7 +2,7 @@ import type { Operand } from "../fx/traceable.ts";
 import type { Buffers } from "../tensor/buffers.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { int64 } from "./constants.ts";
-import { onnx } from "./onnx.ts";
+import { type OnnxExpression, onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { mismatch } from "./shapes.ts";
 
@@ -29,10 +29,12 @@ export const accumulateGram = defineOp<[x: Operand, total: Operand], { panel: nu
     const width = shape.at(-1) as number;
     const [end, size] = panel.shape as readonly number[];
     const rows = onnx("Reshape", [x, int64(-1, width)]);
-    const columns = (begin: number) =>
-      begin === 0 && end === width ? rows : onnx("Slice", [rows, int64(begin), int64(end), int64(1)]);
+    const slice = (of: OnnxExpression, begin: number, axis: number) =>
+      begin === 0 && end === width ? of : onnx("Slice", [of, int64(begin), int64(end), int64(axis)]);
+    // Transposed here, once for all panels: Gemm's transA would do it for every few columns of the result anew.
+    const columns = onnx("Transpose", [rows], { perm: [1, 0] });
     // The longer side first, along which ONNX Runtime shares rows out over threads without a change of any sum.
-    return onnx("Gemm", [columns(0), columns(end - size), total], { transA: 1 });
+    return onnx("Gemm", [slice(columns, 0, 0), slice(rows, end - size, 1), total]);
   },
 });
 

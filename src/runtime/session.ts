@@ -141,12 +141,12 @@ function toOrt(tensor: Tensor): OrtTensor {
   return new OrtTensor(type as "float32", tensor.data as Float32Array, tensor.shape);
 }
 
-/** From here on, glibc gives memory back to the system as soon as it is freed; smaller pieces would leave holes among others. */
-const LARGE = 2 ** 25;
+/** Smaller copies are not worth a message each. */
+const LARGE = 2 ** 20;
 
 /**
- * ONNX Runtime hands over a copy of what it has written into a target: of no use, and as large as all that is observed. Small
- * ones are left to the garbage collector.
+ * ONNX Runtime hands over a copy of what it has written into a target, of no use: the next one can take its place at once, which
+ * the garbage collector would not see to before several times as much had come together.
  */
 function freeCopy({ data }: OrtTensor, target: Tensor): void {
   const { buffer } = data as Float32Array<ArrayBuffer>;

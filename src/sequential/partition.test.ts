@@ -78,6 +78,23 @@ describe("topologicalPartition", () => {
     ]);
   });
 
+  test("where targets share inputs, a cut moves back to where fewer values cross it", () => {
+    const graph = new Graph();
+    const x = graph.placeholder("x", type);
+    const o = target(graph, "o", x);
+    const sum = call(graph, o, x);
+    const norm = call(graph, sum);
+    const gate = target(graph, "gate", norm);
+    graph.output(call(graph, gate, sum)); // the residual: before the norm, one value crosses, after it two
+    const targets = new Set([o, gate]);
+    expect(namesOf(topologicalPartition(graph, targets, { shareInputs: true }))).toEqual([
+      ["x"],
+      ["o", "add"],
+      ["add_1", "gate", "add_2", "output"],
+    ]);
+    expect(namesOf(topologicalPartition(graph, targets))[1]).toEqual(["o", "add", "add_1"]);
+  });
+
   test("what is kept together begins at a cut before the first of it, with all that shares its input", () => {
     const graph = new Graph();
     const x = graph.placeholder("x", type);

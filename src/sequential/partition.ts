@@ -34,7 +34,8 @@ export function topologicalPartition(
     throw new TraceError("graph: users and inputs disagree, expected a well-formed graph.");
   const order = [...inOrderOfReadiness(graph)];
   const groups = groupTargets(order, targets, shareInputs);
-  const wanted = cutsBetween(groups, targetsPerSubgraph, boundary);
+  const cuts = cutsBetween(groups, targetsPerSubgraph, boundary);
+  const wanted = shareInputs ? narrowed(order, groups, cuts) : cuts;
   const parts = cut(order, moveCuts(wanted, [...groups, ...spansOf(order, together)]));
   if (graph.outputNode) parts[parts.length - 1].push(graph.outputNode);
   for (const node of graph.nodes.filter(isAttribute).toReversed()) {
@@ -96,6 +97,23 @@ function spansOf(order: readonly Node[], together: readonly ReadonlySet<Node>[])
 function cutsBetween(groups: readonly Span[], perPart: number, boundary: BoundaryRule): number[] {
   if (boundary === "target-opens") return groups.filter((_, index) => index % perPart === 0).map(({ first }) => first);
   return groups.filter((_, index) => (index + 1) % perPart === 0).map(({ last }) => last + 1);
+}
+
+/**
+ * Each cut moved back to where the fewest values cross it, past no target: to before a norm whose input is read again later, say.
+ * What crosses is stored for every batch.
+ */
+function narrowed(order: readonly Node[], groups: readonly Span[], cuts: readonly number[]): number[] {
+  const placeOf = new Map([...order.entries()].map(([place, node]) => [node, place]));
+  const crosses = (node: Node, cut: number) =>
+    [...node.users].some((user) => (placeOf.get(user) ?? order.length) >= cut);
+  const width = (cut: number) => order.slice(0, cut).filter((node) => crosses(node, cut)).length;
+  return cuts.map((wanted) => {
+    const before = groups.findLast(({ last }) => last < wanted);
+    let best = wanted;
+    for (let place = wanted; before && place > before.last; place--) if (width(place) < width(best)) best = place;
+    return best;
+  });
 }
 
 /** Cuts that part nothing that belongs together: each at the nearest place before the wanted one. */

@@ -69,6 +69,7 @@ export function getSequentialTargets(
       `sequential targets: given by ${givers.join(" and ")}, expected one of them. Remove all but one.`,
     );
   }
+  if (onePass) return ["Linear"];
   const given = modifiers.find((modifier) => modifier.sequentialTargets)?.sequentialTargets ?? sequentialTargets;
   if (given == null) return model.noSplitModules;
   return typeof given === "string" ? [given] : given;

@@ -21,9 +21,8 @@ export function traceForRun(
   options: SubgraphOptions,
 ): Subgraph[] {
   const { onePass } = options;
-  const units = modifiers.flatMap(({ units = [] }) => units);
-  const named = getSequentialTargets(modifiers, model, options);
-  const targets = onePass ? ["Linear", ...units] : named;
+  const units = onePass ? modifiers.flatMap(({ units = [] }) => units) : [];
+  const targets = [...getSequentialTargets(modifiers, model, options), ...units];
   return traceSubgraphs(model, sample, targets, options.tracingIgnore, {
     targetsPerSubgraph: options.sequentialTargetsPerSubgraph,
     shareInputs: onePass,

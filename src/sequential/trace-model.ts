@@ -40,7 +40,8 @@ export async function traceModel({
   const tokens = { dtype: "I64", shape: [1, 2] } as const;
   const sample = { input_ids: tokens, attention_mask: tokens };
   const paths = new Set(model.namedModules().flatMap(([path, module]) => (targets.has(module) ? [path] : [])));
-  return traceSubgraphs(model, sample, patterns, ignore, { targetsPerSubgraph }).map((subgraph) => ({
+  const cuts = { targetsPerSubgraph, shareInputs: options.onePass };
+  return traceSubgraphs(model, sample, patterns, ignore, cuts).map((subgraph) => ({
     targets: subgraph.calledModules.filter((path) => paths.has(path)),
     modules: subgraph.calledModules,
     inputs: [...subgraph.inputNames],
