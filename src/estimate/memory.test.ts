@@ -25,11 +25,11 @@ test("weights that share a second moment are foreseen with it, its factor and wh
   expect(subgraph).toBe(40 + rows * columns + 4 * columns ** 2 + 2 * columns ** 2 + (2 + 13) * rows * columns);
 });
 
-test("time is work times rates", () => {
+test("time is the start, and work times rates", () => {
   const rates = { multiplyAdd: 1, byteMoved: 10, call: 0, parameter: 2, roundedColumn: 0, momentEntry: 0 };
-  const work = { ...step, runs: { multiplyAdds: 3, bytesMoved: 4, peakBytes: 0 }, rounded: 5 };
+  const work = { ...step, runs: { multiplyAdds: 4, bytesMoved: 4, peakBytes: 0 }, rounded: 5 };
   expect(predictSeconds([work], 7, { ...rates, roundedWeight: 6, outputByte: 1 })).toEqual({
-    calibrationAndPropagation: 43,
+    calibrationAndPropagation: 1 + 5 + 40, // the start; products at four fifths of their rate; what is moved
     compression: 30,
     disk: 7 + 20,
   });

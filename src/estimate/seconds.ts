@@ -8,11 +8,18 @@ export interface Seconds {
   readonly disk: number;
 }
 
+/** A run's products take longer than one that is repeated alone: their operands come from memory, and results are copied out. */
+const RUN_OVERHEAD = 1.25;
+
+/** Seconds in which a process starts, reads the data and checks the subgraphs against the model. */
+const START = 1;
+
 /** Counted work at measured rates. */
 export function predictSeconds(steps: readonly Step[], outputBytes: number, rates: Rates): Seconds {
-  let [running, compression, disk] = [0, 0, outputBytes * rates.outputByte];
+  let [running, compression, disk] = [START, 0, outputBytes * rates.outputByte];
   for (const { runs, runCount, moments, rounded, parameters } of steps) {
-    running += runs.multiplyAdds * rates.multiplyAdd + runs.bytesMoved * rates.byteMoved + runCount * rates.call;
+    running +=
+      runs.multiplyAdds * rates.multiplyAdd * RUN_OVERHEAD + runs.bytesMoved * rates.byteMoved + runCount * rates.call;
     compression += rounded * rates.roundedWeight;
     for (const moment of moments) {
       const { columns, rows } = moment;
