@@ -14,14 +14,9 @@ export function packBits(
   packed: Uint8Array,
 ): void {
   const stride = packed.length / rows;
-  const height = Math.max(1, Math.floor(PIECE / columns));
-  for (let start = 0; start < rows; start += height) {
-    const end = Math.min(start + height, rows);
-    const [from, to] = reserve((end - start) * columns, (end - start) * stride);
-    copyIn(from, codes.subarray(start * columns, end * columns));
-    local.packBits(from, to, end - start, columns, stride, bits, offset);
-    copyOut(to, packed.subarray(start * stride, end * stride));
-  }
+  inPieces([codes, columns], [packed, stride], rows, (from, to, count) =>
+    local.packBits(from, to, count, columns, stride, bits, offset),
+  );
 }
 
 /**
@@ -38,12 +33,26 @@ export function unpackBits(
   codes: Int8Array | Uint8Array,
 ): void {
   const stride = packed.length / rows;
-  const height = Math.max(1, Math.floor(PIECE / columns));
+  inPieces([packed, stride], [codes, columns], rows, (from, to, count) =>
+    local.unpackBits(from, to, count, columns, stride, bits, offset),
+  );
+}
+
+type Bytes = Int8Array | Uint8Array;
+
+/** Takes as many rows at a time as fit into the kernels' memory; each matrix is given with the bytes of its rows. */
+function inPieces(
+  [input, inputStride]: readonly [Bytes, number],
+  [output, outputStride]: readonly [Bytes, number],
+  rows: number,
+  run: (from: number, to: number, count: number) => void,
+): void {
+  const height = Math.max(1, Math.floor(PIECE / Math.max(inputStride, outputStride)));
   for (let start = 0; start < rows; start += height) {
     const end = Math.min(start + height, rows);
-    const [from, to] = reserve((end - start) * stride, (end - start) * columns);
-    copyIn(from, packed.subarray(start * stride, end * stride));
-    local.unpackBits(from, to, end - start, columns, stride, bits, offset);
-    copyOut(to, codes.subarray(start * columns, end * columns));
+    const [from, to] = reserve((end - start) * inputStride, (end - start) * outputStride);
+    copyIn(from, input.subarray(start * inputStride, end * inputStride));
+    run(from, to, end - start);
+    copyOut(to, output.subarray(start * outputStride, end * outputStride));
   }
 }

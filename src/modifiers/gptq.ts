@@ -151,10 +151,9 @@ export class GPTQModifier implements Modifier {
     targets: readonly WeightTarget[],
     importance: () => Float32Array,
   ): Promise<QParams[]> {
+    const scales = this.#scales as WeightScales;
     const found: QParams[] = [];
-    for (const target of targets) {
-      if (this.#scales) found.push(await this.#scales.find(stage, target, importance));
-    }
+    for (const target of targets) found.push(await scales.find(stage, target, importance));
     return found;
   }
 

@@ -88,7 +88,7 @@ export class Executable {
   ): Promise<Record<string, Value>> {
     const values = new Map<Node, readonly Tensor[]>();
     const sizes = checkInputs(this.graph.placeholders, inputs);
-    const targets = allocateOutputs(this.graph, new Set(this.lookups), sizes, allocate);
+    const targets = allocateOutputs(this.graph, this.lookups, sizes, allocate);
     for (const node of this.graph.placeholders) values.set(node, [inputs[node.name]].flat() as Tensor[]);
     for (const node of this.lookups) {
       const [ids, table] = node.inputs;
@@ -107,15 +107,11 @@ export class Executable {
 }
 
 /** A tensor for each output that is compiled and one tensor, and whose sizes follow from those of the inputs. */
-function allocateOutputs(
-  graph: Graph,
-  lookups: ReadonlySet<Node>,
-  sizes: Sizes,
-  allocate: Allocate,
-): Map<Node, Tensor> {
+function allocateOutputs(graph: Graph, lookups: readonly Node[], sizes: Sizes, allocate: Allocate): Map<Node, Tensor> {
   const targets = new Map<Node, Tensor>();
   for (const [name, node] of graph.outputs) {
-    if (isTuple(node.type) || typeof node.target === "string" || isOpaque(node.target) || lookups.has(node)) continue;
+    if (isTuple(node.type) || typeof node.target === "string" || isOpaque(node.target) || lookups.includes(node))
+      continue;
     const shape = node.type.shape.map((dim) => (typeof dim === "number" ? dim : sizes.get(dim)));
     const target = shape.every((size) => size !== undefined) && allocate(name, node.type.dtype, shape);
     if (target) targets.set(node, target);

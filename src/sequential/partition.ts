@@ -35,7 +35,7 @@ export function topologicalPartition(
   const order = [...inOrderOfReadiness(graph)];
   const groups = groupTargets(order, targets, shareInputs);
   const cuts = cutsBetween(groups, targetsPerSubgraph, boundary);
-  const wanted = shareInputs ? narrowed(order, groups, cuts) : cuts;
+  const wanted = shareInputs ? narrowed(order, targets, cuts) : cuts;
   const parts = cut(order, moveCuts(wanted, [...groups, ...spansOf(order, together)]));
   if (graph.outputNode) parts[parts.length - 1].push(graph.outputNode);
   for (const node of graph.nodes.filter(isAttribute).toReversed()) {
@@ -103,17 +103,28 @@ function cutsBetween(groups: readonly Span[], perPart: number, boundary: Boundar
  * Each cut moved back to where the fewest values cross it, past no target: to before a norm whose input is read again later, say.
  * What crosses is stored for every batch.
  */
-function narrowed(order: readonly Node[], groups: readonly Span[], cuts: readonly number[]): number[] {
-  const placeOf = new Map([...order.entries()].map(([place, node]) => [node, place]));
-  const crosses = (node: Node, cut: number) =>
-    [...node.users].some((user) => (placeOf.get(user) ?? order.length) >= cut);
-  const width = (cut: number) => order.slice(0, cut).filter((node) => crosses(node, cut)).length;
+function narrowed(order: readonly Node[], targets: ReadonlySet<Node>, cuts: readonly number[]): number[] {
+  const crossing = valuesCrossing(order);
   return cuts.map((wanted) => {
-    const before = groups.findLast(({ last }) => last < wanted);
+    let first = wanted;
+    while (first > 0 && !targets.has(order[first - 1])) first--;
     let best = wanted;
-    for (let place = wanted; before && place > before.last; place--) if (width(place) < width(best)) best = place;
+    for (let place = wanted; first > 0 && place >= first; place--) if (crossing[place] < crossing[best]) best = place;
     return best;
   });
+}
+
+/** How many values are read at or after each place that were made before it. */
+function valuesCrossing(order: readonly Node[]): number[] {
+  const placeOf = new Map([...order.entries()].map(([place, node]) => [node, place]));
+  const changes = new Array<number>(order.length + 1).fill(0);
+  for (const [place, node] of order.entries()) {
+    const last = [...node.users].reduce((most, user) => Math.max(most, placeOf.get(user) ?? order.length), place);
+    changes[place + 1] += 1;
+    if (last < order.length) changes[last + 1] -= 1;
+  }
+  let crossing = 0;
+  return changes.map((change) => (crossing += change));
 }
 
 /** Cuts that part nothing that belongs together: each at the nearest place before the wanted one. */
