@@ -6,6 +6,7 @@ import { tensorBytes } from "../../gguf/layout.ts";
 import { packKBlocks } from "../../gguf/pack-k-blocks.ts";
 import { interleavedOrder, reorderRows, rotatedRows } from "../../gguf/rotary-rows.ts";
 import type { FloatDType } from "../../tensor/dtype.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import type { ExportSource } from "../export-source.ts";
 import { carryWeight, type Rounding, roundingOf } from "./carry.ts";
 import { carryKBlocks } from "./carry-k.ts";
@@ -44,10 +45,18 @@ export async function encodeTensor(
   return { ...encoded, bytes: reorderRows(encoded.bytes, tensorBytes(tensor) / rows, order) };
 }
 
-async function encode(source: ExportSource, { path, parameter, type, carried }: PlannedTensor): Promise<EncodedTensor> {
+async function encode(source: ExportSource, tensor: PlannedTensor): Promise<EncodedTensor> {
+  const { path, parameter, type, carried, addsOne } = tensor;
   const weight = carried === undefined ? undefined : await source.quantizedWeight(carried);
   if (!weight) {
-    const values = await parameter.load();
+    const loaded = await parameter.load();
+    const values = addsOne
+      ? new Tensor(
+          "F32",
+          loaded.shape,
+          loaded.data.map((value) => value + 1),
+        )
+      : loaded;
     if (isBlockType(type)) return { bytes: packBlocks(type, roundToBlocks(type, values.data)) };
     return { bytes: narrow(path, values, type as FloatDType).bytes };
   }

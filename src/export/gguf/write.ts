@@ -7,6 +7,7 @@ import type { ExportSettings } from "../export-format.ts";
 import type { ExportSource } from "../export-source.ts";
 import { type EncodedTensor, encodeTensor, type Heads } from "./encode-tensor.ts";
 import type { PlannedTensor } from "./plan.ts";
+import type { StackedTensor } from "./stack-experts.ts";
 
 /** A tensor that follows from the configuration. */
 export interface ComputedTensor {
@@ -16,15 +17,20 @@ export interface ComputedTensor {
   readonly values: Float32Array;
 }
 
+/** A tensor of a file, and what it is made of. */
+export type ModelTensor = PlannedTensor | StackedTensor | ComputedTensor;
+
 /** What one model's files are made of. */
 export interface ModelFiles {
   readonly name: string;
   readonly metadata: Metadata;
-  readonly tensors: readonly (PlannedTensor | ComputedTensor)[];
+  readonly tensors: readonly ModelTensor[];
   readonly heads: Heads | undefined;
+  /** What llama.cpp does otherwise. */
+  readonly warnings: readonly string[];
 }
 
-/** Writes the files of a model, one tensor at a time, and warns of what float16 scales lost. */
+/** Writes the files of a model, one parameter at a time, and warns of what float16 scales lost. */
 export async function writeFiles(
   source: ExportSource,
   folder: string,
@@ -33,26 +39,35 @@ export async function writeFiles(
 ): Promise<void> {
   const losses = new Losses();
   for (const file of planGguf(name, metadata, tensors, maxShardSize)) {
-    await writeFile(join(folder, file.name), file, async (tensor) => {
-      signal?.throwIfAborted();
-      if ("values" in tensor) return new Uint8Array(tensor.values.buffer);
-      const encoded = await encodeTensor(source, tensor, heads);
-      losses.add(encoded);
-      return encoded.bytes;
+    await writeFile(join(folder, file.name), file, async function* (tensor) {
+      if ("values" in tensor) yield new Uint8Array(tensor.values.buffer);
+      else
+        for (const part of "experts" in tensor ? tensor.experts : [tensor]) {
+          signal?.throwIfAborted();
+          const encoded = await encodeTensor(source, part, heads);
+          losses.add(encoded);
+          yield encoded.bytes;
+        }
     });
   }
   for (const message of losses.messages(name)) onProgress?.({ type: "warning", message });
 }
 
-async function writeFile<Tensor extends PlannedTensor | ComputedTensor>(
+async function writeFile(
   path: string,
-  { header, places, size }: GgufFile<Tensor>,
-  encode: (tensor: Tensor) => Promise<Uint8Array>,
+  { header, places, size }: GgufFile<ModelTensor>,
+  encode: (tensor: ModelTensor) => AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const handle = await writing(path, open(path, "wx"));
   try {
     await writing(path, writeAt(handle, 0, header));
-    for (const { tensor, position } of places) await writing(path, writeAt(handle, position, await encode(tensor)));
+    for (const { tensor, position } of places) {
+      let next = position;
+      for await (const bytes of encode(tensor)) {
+        await writing(path, writeAt(handle, next, bytes));
+        next += bytes.length;
+      }
+    }
     await writing(path, handle.truncate(size));
     await writing(path, handle.sync());
   } finally {
