@@ -1,6 +1,7 @@
 import type { Module } from "../nn/module.ts";
 import type { Profiler } from "../profile/profiler.ts";
-import { type Device, Runtime } from "../runtime/session.ts";
+import { Runtime } from "../runtime/runtime.ts";
+import type { Device } from "../runtime/session.ts";
 import { Weights } from "./weights.ts";
 
 /** A model ready to run subgraph by subgraph: where it runs, and which of its weights are in memory. */
