@@ -3,7 +3,7 @@
 export { Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 export { type ResolveOptions, resolveModel } from "./checkpoint/hub.ts";
 export { type CalibrationData, type CalibrationOptions, loadCalibrationData } from "./data/calibration.ts";
-export { type EvaluationOptions, loadEvaluationWindows } from "./data/evaluation.ts";
+export { type EvaluationOptions, type EvaluationWindow, loadEvaluationWindows } from "./data/evaluation.ts";
 export { loadTokenizer, type Tokenizer } from "./data/tokenizer.ts";
 export {
   CheckpointError,

@@ -2,7 +2,7 @@ import { createContext, Script } from "node:vm";
 import { CheckpointError, type LayerwiseError } from "../errors.ts";
 
 /** What {@link timeLimited} may be told. */
-export interface TimeLimitOptions<Args extends readonly unknown[]> {
+interface TimeLimitOptions<Args extends readonly unknown[]> {
   /** Which class of error says that the time is up. CheckpointError. */
   readonly failure?: new (
     message: string,

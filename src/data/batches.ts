@@ -12,7 +12,7 @@ export type DataCollator = (typeof DATA_COLLATORS)[number];
 export const DATA_COLLATORS = ["truncation", "padding"] as const;
 
 /** How samples are put together. */
-export interface BatchOptions {
+interface BatchOptions {
   readonly batchSize: number;
   readonly dataCollator: DataCollator;
   readonly tokenizer?: Tokenizer;

@@ -22,7 +22,7 @@ export interface PreparedHessian {
 }
 
 /** How a Hessian is made ready. */
-export interface HessianOptions {
+interface HessianOptions {
   /** λ: this share of the mean diagonal is added to the diagonal. */
   readonly dampeningFrac: number;
   /** Whether columns are visited by falling importance, ties by index, instead of in their own order. */

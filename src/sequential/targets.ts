@@ -33,7 +33,7 @@ export function getSequentialAncestors(model: Module, targets: ReadonlySet<Modul
 }
 
 /** Something that may name sequential targets, as a modifier does. */
-export interface NamesTargets {
+interface NamesTargets {
   readonly name: string;
   readonly sequentialTargets?: readonly string[];
 }

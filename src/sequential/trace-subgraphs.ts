@@ -18,7 +18,7 @@ const VARYING: readonly Dim[] = ["batch", "seq"];
 export type SampleInput = Readonly<Record<string, Pick<Tensor, "dtype" | "shape">>>;
 
 /** How a model is cut. */
-export interface SubgraphOptions extends PartitionOptions {
+interface SubgraphOptions extends PartitionOptions {
   /** Modules that must come to lie in one subgraph, such as those that a modifier changes together. */
   readonly together?: readonly (readonly Module[])[];
 }

@@ -24,7 +24,7 @@ export interface Source {
 }
 
 /** What a checkpoint is checked against. */
-export interface CheckOptions {
+interface CheckOptions {
   readonly source?: Source;
   /** What is to be quantized; by default what the recipe beside the checkpoint asks for. */
   readonly asked?: AskedFor;

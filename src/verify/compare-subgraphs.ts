@@ -22,7 +22,7 @@ export interface SubgraphFidelity {
 }
 
 /** Where two models run. */
-export interface ComparisonOptions extends DispatchOptions, IntermediatesOptions {
+interface ComparisonOptions extends DispatchOptions, IntermediatesOptions {
   readonly control?: RunControl;
 }
 
