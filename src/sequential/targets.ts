@@ -40,6 +40,7 @@ interface NamesTargets {
 
 /** The part of the one-shot arguments that names targets. */
 export interface TargetArguments {
+  /** Patterns of the modules to compress one after another; by default the decoder layers. */
   readonly sequentialTargets?: readonly string[] | string | null;
   /**
    * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is

@@ -33,9 +33,11 @@ interface CheckOptions {
 
 /** What the files of a checkpoint by themselves tell. */
 export interface FileCheck {
+  /** Empty where all is well. */
   readonly problems: readonly Problem[];
   /** What could not be checked, and why. */
   readonly notes: readonly string[];
+  /** How many the checkpoint has. */
   readonly tensors: number;
   /** Modules whose weights are compressed. */
   readonly compressed: number;
