@@ -23,6 +23,7 @@ export type EstimateOptions = Omit<OneshotOptions, "output" | "overwrite" | "res
 
 /** What a run is going to take. */
 export interface Estimate {
+  /** How many the model is cut into. */
   readonly subgraphs: number;
   /** Calibration tokens, padding included. */
   readonly tokens: number;
