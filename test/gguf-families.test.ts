@@ -3,10 +3,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../src/checkpoint/checkpoint.ts";
+import { modifierFor } from "../src/export/modifier-for.ts";
 import { bindCheckpoint } from "../src/formats/bind-checkpoint.ts";
 import { ARCHITECTURES } from "../src/gguf/architectures.ts";
 import { createModel } from "../src/models/registry.ts";
+import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { Buffer, type Parameter } from "../src/nn/parameter.ts";
+import { oneshot } from "../src/oneshot.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { readFixtureConfig } from "./fixture-model.ts";
 import { agreement, exportGguf, ownLogits } from "./gguf-model.ts";
@@ -132,6 +135,56 @@ describe.each(Object.keys(MODELS))("%s", (name) => {
         { atol: 1e-4 },
       );
   });
+});
+
+/** A fixture without calibration data, rounded for Q8_0 where `targets` say. */
+async function quantized(name: string, targets: string[]): Promise<string> {
+  const output = join(await temporaryFolder(), "quantized");
+  const weights = modifierFor("gguf", "Q8_0").options.configGroups?.group_0.weights;
+  const recipe = new QuantizationModifier({ configGroups: { group_0: { targets, weights } }, ignore: ["lm_head"] });
+  await oneshot({ model: await checkpointOf(name), recipe, output });
+  return output;
+}
+
+test.each(["mixtral", "qwen2_moe", "qwen3_moe", "phi3", "gemma3"])(
+  "codes and scales of %s lie in a file as they were, and llama.cpp computes with them",
+  async (name) => {
+    const folder = await quantized(name, ["Linear"]);
+    const file = await exportGguf(folder, { dtype: ["Q8_0"] });
+    const [found, expected] = [await parametersOf(file), await parametersOf(folder)];
+    for (const [path, tensor] of expected) {
+      // norms, embeddings and what no Linear has are not quantized
+      if (path.endsWith("_proj.weight") || /\.w[123]\.weight$/.test(path))
+        expect(found.get(path), path).toBeAllClose(tensor, { rtol: 1e-3 });
+    }
+    expect(await agreement(file, folder, TOKENS, 0.25)).toBe(1);
+  },
+);
+
+test("experts of several types are refused", async () => {
+  const folder = await quantized("mixtral", ["re:.*experts\\.0\\..*"]);
+  await expect(exportGguf(folder)).rejects.toThrow(
+    "model.layers.0.block_sparse_moe.experts.1.w1.weight: F16 beside model.layers.0.block_sparse_moe.experts.0.w1.weight of Q8_0, expected one type for all experts of a layer. Quantize them alike.",
+  );
+});
+
+test.each([
+  ["gemma2", { query_pre_attn_scalar: 24 }, "query_pre_attn_scalar 24, expected 16"],
+  ["gemma2", { attn_logit_softcapping: null }, "attn_logit_softcapping null, expected a number"],
+  ["gemma3", { attn_logit_softcapping: 30 }, "attn_logit_softcapping 30, expected null"],
+  ["qwen3_moe", { norm_topk_prob: false }, "norm_topk_prob false, expected true"],
+])("%s with %j is refused", async (name, changes, message) => {
+  await expect(exportGguf(await checkpointOf(name, changes))).rejects.toThrow(
+    `config.json: ${message}: llama.cpp knows nothing else for `,
+  );
+});
+
+test("rotary angles that llama.cpp has no tensor for are refused", async () => {
+  const rope_parameters = { ...LONGROPE, rope_theta: 10_000 };
+  const folder = await checkpointOf("qwen3", { rope_parameters, max_position_embeddings: 2048 });
+  await expect(exportGguf(folder)).rejects.toThrow(
+    "rope_parameters.rope_type: longrope, expected what llama.cpp knows",
+  );
 });
 
 /** Values of a checkpoint's parameters, by path. */

@@ -8,7 +8,8 @@ export function byteToken(byte: number): string {
 
 /**
  * Scores by which llama.cpp merges as a list of merges says: it joins any neighbours that make a token, that of the highest score
- * first. So a list must have all cuts of a token one after the other, and lack none.
+ * first. So a list must have all cuts of a token one after the other, and lack none. A {@link SPACE} that a text has itself is
+ * not joined with spaces.
  *
  * @param merges - two tokens with a space between them, the first to be merged first
  * @param added - tokens that are looked for in a text before anything is merged
@@ -46,9 +47,13 @@ export function mergesOfScores(scores: ReadonlyMap<string, number>): string[] {
   return ordered.flatMap(([token]) => cuts(token, vocab).reverse());
 }
 
+/** More characters than a token has that is merged: the work for one grows with their square. */
+const MOST_CHARACTERS = 256;
+
 /** All ways to make a token of two others or characters, the shortest first part first. */
 function cuts(token: string, vocab: ReadonlySet<string>): string[] {
   const characters = [...token];
+  if (characters.length > MOST_CHARACTERS) return [];
   const isSymbol = (part: string, length: number) => length === 1 || vocab.has(part);
   return characters.slice(1).flatMap((_, index) => {
     const [left, right] = [characters.slice(0, index + 1).join(""), characters.slice(index + 1).join("")];
