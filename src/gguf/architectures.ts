@@ -1,5 +1,5 @@
 /** A number of config.json that a file keeps under a key of its own, if there is one. */
-export interface ConfigKey {
+interface ConfigKey {
   /** Below the architecture's name. */
   readonly key: string;
   readonly field: string;

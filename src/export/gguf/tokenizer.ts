@@ -9,7 +9,7 @@ import type { Token } from "./tokenizer-kind.ts";
 import { type TokenizerJson, tokenizerSchema } from "./tokenizer-schema.ts";
 
 /** What a file says of its tokenizer. */
-export interface TokenizerMetadata {
+interface TokenizerMetadata {
   readonly metadata: Metadata;
   /** What llama.cpp does otherwise. */
   readonly warnings: readonly string[];

@@ -18,7 +18,7 @@ export interface ComputedTensor {
 }
 
 /** A tensor of a file, and what it is made of. */
-export type ModelTensor = PlannedTensor | StackedTensor | ComputedTensor;
+type ModelTensor = PlannedTensor | StackedTensor | ComputedTensor;
 
 /** What one model's files are made of. */
 export interface ModelFiles {
