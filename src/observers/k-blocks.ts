@@ -43,7 +43,7 @@ function kBlockRange(
     const at = start % columns;
     groups.push({ values: data.subarray(start, end), importance: weights.subarray(at, at + end - start) });
   });
-  const codes = { levels: max - min, zeros: args.symmetric ? [-min, -min] : [0, max - min] } as const;
+  const codes: GridCodes = { levels: max - min, zeros: args.symmetric ? [-min, -min] : [0, max - min] };
   const grids = groups.map((group) => fitGrid(group, codes));
   const perBlock = columns % K_BLOCK === 0 ? K_BLOCK / tiling.columns : 0;
   const fitBlock = args.symmetric ? fitScales : fitScalesAndOffsets;
