@@ -59,11 +59,12 @@ export function searchRange(
   const unrounded = args.strategy === "tensor_group" ? { ...args, scaleDtype: null } : args;
   const units = toFloat32(computeQParams(whole, unrounded, weight.dtype).scale).data;
   const errorDType = search.errorDType ?? weight.dtype;
-  const [sumPowers, rd] = [powerSum(search.norm, errorDType), rounder(errorDType)];
+  const rd = rounder(errorDType);
+  const measure = { weight, args: unrounded, where, units, sumPowers: powerSum(search.norm, errorDType), importance };
   let withoutGain = 0;
   for (const factor of search.factors) {
     scaleRange(whole, factor, weight.dtype, found);
-    const errors = roundingErrors(weight, unrounded, found, units, where, sumPowers, importance);
+    const errors = roundingErrors(measure, found);
     withoutGain = keepBetter(errors.map(rd), found, smallest, best) ? 0 : withoutGain + 1;
     if (withoutGain >= search.patience) break;
   }
@@ -83,15 +84,22 @@ function keepBetter(errors: Float64Array, found: Range, smallest: Float64Array, 
   return improved;
 }
 
-/** Σ |Q(w) − w|^norm · importance under each scale; `units` are scales of about the same size, the same in every step. */
+/** How a range is judged. */
+interface ErrorMeasure {
+  readonly weight: Tensor<FloatDType>;
+  readonly args: QuantizationArgs;
+  readonly where: string;
+  /** Scales of about the size of those that are tried, the same for all of these. */
+  readonly units: Float32Array;
+  readonly sumPowers: PowerSum;
+  /** One a column. */
+  readonly importance?: Float32Array;
+}
+
+/** Σ |Q(w) − w|^norm · importance under each scale of a range. */
 function roundingErrors(
-  weight: Tensor<FloatDType>,
-  args: QuantizationArgs,
+  { weight, args, where, units, sumPowers, importance }: ErrorMeasure,
   range: Range,
-  units: Float32Array,
-  where: string,
-  sumPowers: PowerSum,
-  importance?: Float32Array,
 ): Float64Array {
   const [{ data }, columns] = [toFloat32(weight), weight.shape[1]];
   const rounded = dequantizeWeight(quantizeWeight(weight, computeQParams(range, args, weight.dtype), args, where)).data;
