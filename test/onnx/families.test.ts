@@ -5,7 +5,7 @@ import { exportModel } from "../../src/export/export-model.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { FIXTURE_MODELS, readGoldenLogits } from "../fixture-model.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
-import { DecoderSession } from "./decoder-session.ts";
+import { DecoderSession } from "../../src/verify/decoder-session.ts";
 
 /** What the reference counts text positions for; the others count padding too. */
 const TEXT_POSITIONS = ["opt"];

@@ -7,7 +7,7 @@ import { exportModel } from "../../src/export/export-model.ts";
 import { readTensorFile, writeTensorFile } from "../../src/output/tensor-file.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
-import { DecoderSession } from "./decoder-session.ts";
+import { DecoderSession } from "../../src/verify/decoder-session.ts";
 
 const example = fileURLToPath(new URL("../../examples/moby-tiny", import.meta.url));
 
