@@ -21,13 +21,21 @@ export interface WeightFidelity {
 
 const DENSE = "as they are";
 
-/** Compares each parameter of a model with the same of another, with one of each in memory. */
+/** How the weights of a checkpoint's modules are quantized, by path, in words. */
+export function weightKinds(model: CausalLM, checkpoint: Checkpoint): Map<string, string> {
+  return new Map([...compressedModules(model, checkpoint)].map(([path, { scheme }]) => [path, describeScheme(scheme)]));
+}
+
+/**
+ * Compares each parameter of a model with the same of another, with one of each in memory.
+ *
+ * @param kinds - how the weights of modules are quantized, by path
+ */
 export async function* compareWeights(
   model: CausalLM,
-  checkpoint: Checkpoint,
+  kinds: ReadonlyMap<string, string>,
   original: CausalLM,
 ): AsyncGenerator<WeightFidelity> {
-  const compressed = compressedModules(model, checkpoint);
   const originals = new Map<string, Parameter>();
   for (const [path, module] of original.namedModules())
     for (const [field, parameter] of module.ownParameters()) originals.set(`${path}.${field}`, parameter);
@@ -35,11 +43,11 @@ export async function* compareWeights(
     const before = originals.get(path);
     if (parameter instanceof Buffer || !before) continue; // such as the matrix of a transform
     const module = path.replace(/\.weight$/, "");
-    const scheme = path === module ? undefined : compressed.get(module)?.scheme;
+    const kind = path === module ? undefined : kinds.get(module);
     const comparison = new Comparison();
     comparison.add((await parameter.load()).data, (await before.load()).data);
     const { signalToNoise, cosine } = comparison;
-    yield { module, weights: scheme ? describeScheme(scheme) : DENSE, signalToNoise, cosine };
+    yield { module, weights: kind ?? DENSE, signalToNoise, cosine };
   }
 }
 
