@@ -7,12 +7,11 @@ import { decodeTensor } from "../gguf/decode-tensor.ts";
 import { HeaderTooShort } from "../gguf/header-reader.ts";
 import { architectureOfFile, configOfFile, MetadataReader } from "../gguf/model-config.ts";
 import { type GgufHeader, type PlacedTensor, parseGgufHeader } from "../gguf/parse-header.ts";
-import { halvesOrder, reorderRows, rotatedRows } from "../gguf/rotary-rows.ts";
+import { halvesOrder, rotatedRows } from "../gguf/rotary-rows.ts";
 import { tokenizerFilesOf } from "../gguf/tokenizer-json.ts";
-import { Tensor } from "../tensor/tensor.ts";
 import { checkFile } from "./contained-file.ts";
 import { readAt } from "./read-at.ts";
-import type { TensorInfo } from "./safetensors.ts";
+import type { TensorEncoding, TensorInfo } from "./safetensors.ts";
 
 /** A GGUF file as a checkpoint's parts. */
 export interface UnpackedGguf {
@@ -122,12 +121,9 @@ function tensorInfo(
   const rotated = architecture.interleavesRotation ? rotatedRows(name) : null;
   const isPlain = type === "F32" || type === "F16" || type === "BF16";
   if (isPlain && !rotated) return { ...info, dtype: type };
-  const order = rotated ? halvesOrder(shape[0], checkHeads(file, stored, shape[0], heads[rotated])) : undefined;
-  const decode = (bytes: Uint8Array) => {
-    const values = decodeTensor(type, shape, bytes);
-    return order ? new Tensor("F32", shape, reorderRows(values.data, values.data.length / shape[0], order)) : values;
-  };
-  return { ...info, dtype: "F32", encoding: { name: type, decode } };
+  const places = rotated ? halvesOrder(shape[0], checkHeads(file, stored, shape[0], heads[rotated])) : undefined;
+  const decode: TensorEncoding["decode"] = (bytes, shape) => decodeTensor(type, shape, bytes);
+  return { ...info, dtype: "F32", encoding: { name: type, places, decode } };
 }
 
 function checkHeads(file: string, tensor: string, rows: number, heads: number): number {
