@@ -43,11 +43,7 @@ async function quantize(dtype: string, output: string): Promise<void> {
   });
 }
 
-const [Q, DOWN, UP] = [
-  "model.layers.0.self_attn.q_proj",
-  "model.layers.1.mlp.down_proj",
-  "model.layers.1.mlp.up_proj",
-];
+const [Q, DOWN, UP] = ["model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj", "model.layers.1.mlp.up_proj"];
 const key = (rest: string) => `tokenizer.ggml.${rest}`;
 
 /** Changes one tensor of the file. */
@@ -236,14 +232,14 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
     message: "blk.1.ffn_norm.weight of type F16, expected F32, as llama.cpp computes with vectors",
   },
   "layers in another order": {
-    damage: (folder) =>
-      editGguf(folder, (content) => swap(content, "blk.1.ffn_down.weight", "blk.2.ffn_down.weight")),
+    damage: (folder) => editGguf(folder, (content) => swap(content, "blk.1.ffn_down.weight", "blk.2.ffn_down.weight")),
     where: DOWN,
     message: OFF,
     source: true,
   },
   "a norm of another layer": {
-    damage: (folder) => editGguf(folder, (content) => swap(content, "blk.0.attn_norm.weight", "blk.3.attn_norm.weight")),
+    damage: (folder) =>
+      editGguf(folder, (content) => swap(content, "blk.0.attn_norm.weight", "blk.3.attn_norm.weight")),
     where: "model.layers.0.input_layernorm",
     message: OFF,
     source: true,
@@ -372,15 +368,19 @@ test("a file has the weights of the checkpoint that it was exported from, and is
   expect(original.comparison?.weights.find(({ module }) => module === Q)).toMatchObject({ weights: "Q4_0" });
 });
 
-test.each(["Q4_K", "Q6_K"])("a %s file is near the checkpoint that it was exported from", async (dtype) => {
-  const folder = await temporaryFolder();
-  const [model, output] = [join(folder, "quantized"), join(folder, "gguf")];
-  await quantize(dtype, model);
-  await exportModel({ model, format: ["gguf"], dtype: [dtype], output });
-  const { problems, comparison } = await verify({ model: output, source: model, threads: 1 });
-  expect(problems).toEqual([]);
-  expect(comparison?.weights.filter(({ weights }) => weights === dtype)).toHaveLength(28);
-}, 60_000);
+test.each(["Q4_K", "Q6_K"])(
+  "a %s file is near the checkpoint that it was exported from",
+  async (dtype) => {
+    const folder = await temporaryFolder();
+    const [model, output] = [join(folder, "quantized"), join(folder, "gguf")];
+    await quantize(dtype, model);
+    await exportModel({ model, format: ["gguf"], dtype: [dtype], output });
+    const { problems, comparison } = await verify({ model: output, source: model, threads: 1 });
+    expect(problems).toEqual([]);
+    expect(comparison?.weights.filter(({ weights }) => weights === dtype)).toHaveLength(28);
+  },
+  60_000,
+);
 
 test("a model that is split over several files is verified whole, and a file that is not there is named", async () => {
   const output = join(await temporaryFolder(), "gguf");

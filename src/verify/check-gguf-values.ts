@@ -31,10 +31,7 @@ export async function checkGgufValues(
 }
 
 /** Where the first value lies that is not finite, and whether all are zero. */
-async function scan(
-  { checkpoint }: OpenedGguf,
-  info: TensorInfo,
-): Promise<{ notFinite?: string; allZero: boolean }> {
+async function scan({ checkpoint }: OpenedGguf, info: TensorInfo): Promise<{ notFinite?: string; allZero: boolean }> {
   const { name, shape, begin, end } = info;
   const [rows, columns] = shape.length < 2 ? [1, shape[0]] : [shape[0], shape[1]];
   const rowBytes = (end - begin) / rows;

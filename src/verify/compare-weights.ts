@@ -67,12 +67,14 @@ async function compareParameters(found: Parameter, expected: Parameter): Promise
 
 /** Between layers, what is rounded alike differs by less, in dB. */
 const FLOOR = 10;
+/** In dB: a weight no nearer than this tells hardly more of the original than zeros do, which are at 0. */
+const LOST = 1;
 /** Parameters that are nearer than this, in dB, were not changed but for their dtype. */
 const UNCHANGED = 40;
 
 /**
- * Tells of parameters that are far out of line with their peers, and of those whose error is larger than they are: all peers of a
- * kind may be wrong, and some have none. Where smoothing or rotations have moved factors between
+ * Tells of parameters that are far out of line with their peers, and of those whose error is as large as they are: all peers of
+ * a kind may be wrong, and some have none. Where smoothing or rotations have moved factors between
  * parameters, so that those which are not quantized differ too, weights do not compare, and nothing is said of them.
  */
 export function judgeWeights(weights: readonly WeightFidelity[], onNote: (note: string) => void): Problem[] {
@@ -92,8 +94,11 @@ export function judgeWeights(weights: readonly WeightFidelity[], onNote: (note: 
     problem(path, describe(value), `about ${typical.toFixed(1)} dB as of its peers`),
   );
   const told = new Set(outliers.map(({ where }) => where));
-  const lost = weights.filter(({ module, signalToNoise }) => !(signalToNoise >= 0) && !told.has(module));
-  return [...outliers, ...lost.map(({ module, signalToNoise: value }) => problem(module, describe(value), "more than 0"))];
+  const lost = weights.filter(({ module, signalToNoise }) => !(signalToNoise >= LOST) && !told.has(module));
+  return [
+    ...outliers,
+    ...lost.map(({ module, signalToNoise }) => problem(module, describe(signalToNoise), `more than ${LOST}`)),
+  ];
 }
 
 function describe(signalToNoise: number): string {
