@@ -348,7 +348,7 @@ test.each(["fp32", "fp16", "q8", "q4", "q4f16"])("%s: nothing is wrong with what
 test("what was exported of a compressed checkpoint has its weights", async () => {
   const { problems, tensors, compressed, comparisons } = await verify({ model: exported(), source: checkpoint() });
   expect(problems).toEqual([]);
-  expect(comparisons).toMatchObject([{ file: FILE, logits: { top1Agreement: 1 } }]);
+  expect(comparisons).toMatchObject([{ file: FILE, logits: { top1Agreement: expect.closeTo(1, 2) } }]);
   expect(comparisons[0].logits.klDivergence).toBeLessThan(1e-4);
   expect([tensors > compressed, compressed]).toEqual([true, 28]);
 });
