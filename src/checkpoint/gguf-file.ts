@@ -25,8 +25,10 @@ interface UnpackedGguf {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
 }
 
-/** One of a model's files. */
-type Part = GgufHeader & { readonly file: string };
+/** One of the files of a model. */
+export interface GgufPart extends GgufHeader {
+  readonly file: string;
+}
 
 /** Bytes that are read of a header at first, and at the most: tokens and merges of the largest take 20 MB. */
 const [FIRST_READ, LARGEST_HEADER] = [2 ** 20, 2 ** 28];
@@ -43,8 +45,7 @@ export function isGgufPath(path: string): boolean {
  * @throws CheckpointError for a file that is broken, or of a model that layerwise does not know
  */
 export async function unpackGguf(path: string): Promise<UnpackedGguf> {
-  const parts: Part[] = [];
-  for (const file of shardPaths(path)) parts.push({ file, ...(await readHeader(file)) });
+  const parts = await readGgufParts(path);
   const reader = new MetadataReader(path, parts[0].metadata);
   const architecture = architectureOfFile(reader);
   const names = new Set(parts.flatMap(({ tensors }) => tensors.map(({ name }) => name)));
@@ -64,6 +65,13 @@ export async function unpackGguf(path: string): Promise<UnpackedGguf> {
     throw error;
   }
   return { folder, config, tensors };
+}
+
+/** Reads the headers of all files of a model, whose first one is at `path`. @throws CheckpointError for one that is broken */
+export async function readGgufParts(path: string): Promise<GgufPart[]> {
+  const parts: GgufPart[] = [];
+  for (const file of shardPaths(path)) parts.push({ file, ...(await readHeader(file)) });
+  return parts;
 }
 
 /** All files of a model that is split over several. */
@@ -112,7 +120,7 @@ async function openFile(file: string): Promise<FileHandle> {
 const MOST_FACTORS = 2 ** 16;
 
 /** Divisors of rotary frequencies, by the name of the tensor that holds them. */
-async function readRopeFactors(parts: readonly Part[]): Promise<RopeFactors> {
+async function readRopeFactors(parts: readonly GgufPart[]): Promise<RopeFactors> {
   const factors = new Map<string, number[]>();
   for (const { file, tensors } of parts)
     for (const { name, type, shape, begin, end } of tensors.filter((tensor) => ROPE_FACTOR_TENSORS.has(tensor.name))) {

@@ -2,10 +2,10 @@ import { CheckpointError } from "../errors.ts";
 import type { Architecture } from "../gguf/architectures.ts";
 import { decodeTensor } from "../gguf/decode-tensor.ts";
 import type { PlacedTensor } from "../gguf/parse-header.ts";
-import { halvesOrder, reorderRows, rotatedRows } from "../gguf/rotary-rows.ts";
+import { halvesOrder, rotatedRows } from "../gguf/rotary-rows.ts";
 import { isOffset, parameterName, ROPE_FACTOR_TENSORS } from "../gguf/tensor-names.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import type { TensorInfo } from "./safetensors.ts";
+import type { TensorEncoding, TensorInfo } from "./safetensors.ts";
 
 /** How many heads queries have, and keys. */
 type Heads = Readonly<Record<"queries" | "keys", number>>;
@@ -59,13 +59,18 @@ function tensorInfo(
   const addsOne = isOffset(architecture, name);
   const isPlain = type === "F32" || type === "F16" || type === "BF16";
   if (isPlain && !rotated && !addsOne) return { ...info, dtype: type };
-  const order = rotated ? halvesOrder(shape[0], checkHeads(file, stored, shape[0], heads[rotated])) : undefined;
-  const decode = (bytes: Uint8Array) => {
-    const { data } = decodeTensor(type, shape, bytes);
-    const values = addsOne ? data.map((value) => value - 1) : data;
-    return new Tensor("F32", info.shape, order ? reorderRows(values, values.length / shape[0], order) : values);
+  const places = rotated ? halvesOrder(shape[0], checkHeads(file, stored, shape[0], heads[rotated])) : undefined;
+  const decode: TensorEncoding["decode"] = (bytes, own) => {
+    const values = decodeTensor(type, own, bytes);
+    return addsOne
+      ? new Tensor(
+          "F32",
+          own,
+          values.data.map((value) => value - 1),
+        )
+      : values;
   };
-  return { ...info, dtype: "F32", encoding: { name: type, decode } };
+  return { ...info, dtype: "F32", encoding: { name: type, places, decode } };
 }
 
 function checkHeads(file: string, tensor: string, rows: number, heads: number): number {

@@ -5,8 +5,11 @@ import type { TensorType } from "../../gguf/tensor-types.ts";
 import type { LlamaConfig } from "../../models/llama.ts";
 import { transformGroups } from "../../nn/online-transform.ts";
 import { quantizedValues } from "../../schemes/quantized-values.ts";
+import { checkGguf } from "../../verify/check-gguf.ts";
+import { compareGgufWeights } from "../../verify/compare-gguf.ts";
+import { expectNone } from "../../verify/verify-output.ts";
 import type { ExportFormat, ExportSettings } from "../export-format.ts";
-import type { ExportSubject } from "../export-source.ts";
+import type { ExportSource, ExportSubject } from "../export-source.ts";
 import { warnOfRounding } from "../warn-of-rounding.ts";
 import { argsForType, CARRIER_ARGS, STAND_INS } from "./carrier.ts";
 import { checkConfig } from "./check-config.ts";
@@ -36,10 +39,20 @@ export const gguf: ExportFormat = {
   async write(source, folder, settings) {
     const rounded = settings.dtypes.filter((dtype) => Object.hasOwn(CARRIER_ARGS, dtype));
     warnOfRounding(source, rounded, settings);
-    for (const dtype of typesOf(settings))
-      await writeFiles(source, folder, await planFiles(source, dtype, settings), settings);
+    for (const dtype of typesOf(settings)) {
+      const files = await planFiles(source, dtype, settings);
+      const path = await writeFiles(source, folder, files, settings);
+      if (settings.verify ?? true) await verifyWritten(path, source, settings);
+    }
   },
 };
+
+/** Reads back what was written, and compares each weight with the checkpoint's. @throws VerificationError naming what is wrong */
+async function verifyWritten(path: string, source: ExportSource, { signal }: ExportSettings): Promise<void> {
+  const { problems } = await checkGguf(path, { source, signal });
+  expectNone(path, problems);
+  expectNone(path, await compareGgufWeights(path, source.model, signal));
+}
 
 /** Where no type is asked for, the checkpoint decides. */
 function typesOf({ dtypes }: ExportSettings): (TensorType | undefined)[] {
