@@ -19,6 +19,7 @@ import { readSafetensors } from "./read-safetensors.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const LLAMA = fileURLToPath(new URL("../examples/moby-tiny", import.meta.url));
+const CALIBRATION = fileURLToPath(new URL("../examples/calibration.jsonl", import.meta.url));
 
 let root: string;
 const [checkpoint, exported] = ["checkpoint", "exported"].map((name) => () => join(root, name));
@@ -31,13 +32,16 @@ beforeAll(async () => {
 
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-/** moby-tiny, rounded to nearest with a scheme for a type of GGUF. */
+/** moby-tiny, rounded to nearest with a scheme for a type of GGUF; those of K types look at what is calibrated. */
 async function quantize(dtype: string, output: string): Promise<void> {
   const weights = modifierFor("gguf", dtype).options.configGroups?.group_0.weights;
   const configGroups = { group_0: { targets: ["Linear"], weights } };
   await oneshot({
     model: LLAMA,
     recipe: new QuantizationModifier({ configGroups, ignore: ["lm_head"] }),
+    dataset: CALIBRATION,
+    numCalibrationSamples: 4,
+    maxSeqLength: 64,
     output,
     threads: 1,
   });
