@@ -28,7 +28,7 @@ export interface PlannedTensor extends GgufTensor {
 
 /**
  * What becomes of each parameter, in the order of the model. Quantized weights have the type that carries them, unless `dtype` is a
- * plain one; vectors and routers are F32; all else has `dtype`, or F16 beside quantized weights.
+ * plain one; vectors, rows and routers are F32; all else has `dtype`, or F16 beside quantized weights.
  *
  * @throws ConfigError for a parameter that the architecture has no place for, and as {@link carrierOf} does
  */
@@ -54,14 +54,14 @@ export function planTensors(
     const { shape } = parameter;
     const planned = { name, path, parameter, shape };
     const module = owners.get(parameter);
-    const isVector = shape.length === 1 || shape[0] === 1;
-    if (isVector || module instanceof Router)
+    if (shape.length === 1 || module instanceof Router)
       return [{ ...planned, type: "F32", addsOne: isOffset(architecture, path) }];
     const args = module && quantization.schemes.get(module)?.weights;
     if (module instanceof Linear && args && !(dtype && PLAIN.includes(dtype))) {
       const linear = path.replace(/\.weight$/, "");
       return [{ ...planned, type: carriedType(args, shape, dtype, linear), carried: linear }];
     }
+    if (shape[0] === 1) return [{ ...planned, type: "F32" }];
     const isOutput = module instanceof Embedding || module === model.lm_head;
     const fallback = dtype && (PLAIN.includes(dtype) || quantization.schemes.size === 0) ? dtype : "F16";
     const wanted = isOutput ? ((embeddingDtype as TensorType | undefined) ?? fallback) : fallback;
