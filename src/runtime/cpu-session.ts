@@ -27,7 +27,11 @@ const memory = ort.createMemoryInfo(DEVICE_ALLOCATOR, DEFAULT_MEMORY);
 const allocator = ort.getAllocatorWithDefaultOptions();
 shareArena();
 
-/** Sessions that nobody can run any more. */
+/** A session of ONNX Runtime, which lives as long as something here holds this object. */
+interface Compiled {
+  readonly handle: bigint;
+}
+
 const unused = new FinalizationRegistry<bigint>((session) => ort.releaseSession(session));
 
 /**
@@ -37,10 +41,11 @@ const unused = new FinalizationRegistry<bigint>((session) => ort.releaseSession(
  * @throws Error with ONNX Runtime's message for a model that does not compile
  */
 export function createCpuSession(model: Uint8Array, { threads, profile }: SessionOptions): Session {
-  const handle = compile(model, threads, profile?.prefix);
-  profile?.onEnd(() => ort.allocatorFree(allocator, ort.sessionEndProfiling(handle, allocator)));
-  const outputNames = namesOfOutputs(handle);
-  const session: Session = {
+  const compiled: Compiled = { handle: compile(model, threads, profile?.prefix) };
+  unused.register(compiled, compiled.handle);
+  profile?.onEnd(() => ort.allocatorFree(allocator, ort.sessionEndProfiling(compiled.handle, allocator)));
+  const outputNames = namesOfOutputs(compiled.handle);
+  return {
     async run(inputs, targets = new Map()) {
       const values: bigint[] = [];
       const share = (tensor: Tensor) => values[values.push(toOrt(tensor)) - 1];
@@ -52,7 +57,7 @@ export function createCpuSession(model: Uint8Array, { threads, profile }: Sessio
         });
         const { length } = results;
         const run = async () =>
-          ort.run(handle, null, [...inputs.keys()], feeds, feeds.length, outputNames, length, results);
+          ort.run(compiled.handle, null, [...inputs.keys()], feeds, feeds.length, outputNames, length, results);
         try {
           await (profile?.time(run) ?? run());
         } finally {
@@ -64,8 +69,6 @@ export function createCpuSession(model: Uint8Array, { threads, profile }: Sessio
       }
     },
   };
-  unused.register(session, handle);
-  return session;
 }
 
 /** One arena for the runs of all sessions: each would keep memory of its own for the largest run that it has seen. */
