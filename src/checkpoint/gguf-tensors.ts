@@ -4,6 +4,7 @@ import { decodeTensor } from "../gguf/decode-tensor.ts";
 import type { PlacedTensor } from "../gguf/parse-header.ts";
 import { halvesOrder, rotatedRows } from "../gguf/rotary-rows.ts";
 import { isOffset, parameterName, ROPE_FACTOR_TENSORS } from "../gguf/tensor-names.ts";
+import { isPlainType } from "../gguf/tensor-types.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { TensorEncoding, TensorInfo } from "./safetensors.ts";
 
@@ -57,8 +58,7 @@ function tensorInfo(
   const info = { name, shape: isRow ? [1, ...shape] : shape, file, begin, end };
   const rotated = architecture.interleavesRotation ? rotatedRows(name) : null;
   const addsOne = isOffset(architecture, name);
-  const isPlain = type === "F32" || type === "F16" || type === "BF16";
-  if (isPlain && !rotated && !addsOne) return { ...info, dtype: type };
+  if (isPlainType(type) && !rotated && !addsOne) return { ...info, dtype: type };
   const places = rotated ? halvesOrder(shape[0], checkHeads(file, stored, shape[0], heads[rotated])) : undefined;
   const decode: TensorEncoding["decode"] = (bytes, own) => {
     const values = decodeTensor(type, own, bytes);

@@ -3,6 +3,7 @@ import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
 import { type MatrixShape, scaleShape } from "../schemes/tiling.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { transpose } from "../tensor/transpose.ts";
 import { dequantizeByColumn, groupOfColumns } from "./column-groups.ts";
 import type { Format } from "./format.ts";
 import { detectPacking, type Packing, packRows, unpackRows, wordCount } from "./int32-packing.ts";
@@ -74,13 +75,4 @@ function restoreZeroPoint(
 function packMatrix(codes: Tensor<"I8">, bits: number): Tensor<"I32"> {
   const [rows, columns] = codes.shape;
   return new Tensor("I32", [rows, wordCount(columns, bits)], packRows(codes.data, [rows, columns], bits));
-}
-
-function transpose<D extends "I8" | "I32">(matrix: Tensor<D>): Tensor<D> {
-  const [rows, columns] = matrix.shape;
-  const result = Tensor.zeros(matrix.dtype, [columns, rows]);
-  for (let i = 0; i < matrix.data.length; i++) {
-    result.data[(i % columns) * rows + Math.floor(i / columns)] = matrix.data[i];
-  }
-  return result;
 }

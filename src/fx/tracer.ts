@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { TraceError } from "../errors.ts";
 import { isComposite, isOpaque } from "./function.ts";
 import { Graph } from "./graph.ts";
@@ -116,13 +117,12 @@ export class Tracer implements Recorder {
 /** A call of the same operator on the same values, if there is one: linears that share a rotation of their input have one value. */
 function equalCall(target: FunctionTarget, inputs: readonly Node[], attrs: Attributes): Node | undefined {
   if (isOpaque(target)) return undefined; // it may give something else each time
-  const text = JSON.stringify(attrs);
   return [...(inputs[0]?.users ?? [])].find(
     (user) =>
       user.target === target &&
       user.inputs.length === inputs.length &&
       user.inputs.every((input, index) => input === inputs[index]) &&
-      JSON.stringify(user.attrs) === text,
+      isDeepStrictEqual(user.attrs, attrs),
   );
 }
 

@@ -1,3 +1,5 @@
+import type { FloatDType } from "../tensor/dtype.ts";
+
 /** How elements of one type lie in a file: `bytes` hold a block of `elements` neighbours of a row. */
 interface TensorTypeSpec {
   readonly code: number;
@@ -39,6 +41,6 @@ export function bytesOf(type: TensorType, count: number): number {
 }
 
 /** Whether a type, by its name, holds values as they are, up to rounding, rather than codes in blocks. */
-export function isPlainType(type: string): boolean {
+export function isPlainType(type: string): type is FloatDType {
   return type === "F32" || type === "F16" || type === "BF16";
 }

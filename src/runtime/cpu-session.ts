@@ -1,21 +1,9 @@
 import koffi from "koffi";
-import { ExecutionError } from "../errors.ts";
-import { allocate, byteSize, type DType } from "../tensor/dtype.ts";
+import { allocate } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { dtypeOfResult, elementType } from "./element-types.ts";
 import { openOrt } from "./ort-api.ts";
 import type { Session, SessionOptions } from "./session.ts";
-
-/** Numbers in ONNX of the element types that cross ONNX Runtime's boundary. */
-const ELEMENT_TYPES = new Map<DType, number>([
-  ["F32", 1],
-  ["F64", 11],
-  ["I64", 7],
-  ["I32", 6],
-  ["I8", 3],
-  ["U8", 2],
-  ["BOOL", 9],
-]);
-const DTYPES = new Map([...ELEMENT_TYPES].map(([dtype, type]) => [type, dtype]));
 
 const SILENT = 4; // what fails is thrown
 const [DEVICE_ALLOCATOR, ARENA_ALLOCATOR] = [0, 1];
@@ -47,25 +35,20 @@ export function createCpuSession(model: Uint8Array, { threads, profile }: Sessio
   const outputNames = namesOfOutputs(compiled.handle);
   return {
     async run(inputs, targets = new Map()) {
-      const values: bigint[] = [];
-      const share = (tensor: Tensor) => values[values.push(toOrt(tensor)) - 1];
+      const feeds = new BigUint64Array(inputs.size);
+      const results = new BigUint64Array(outputNames.length);
       try {
-        const feeds = BigUint64Array.from([...inputs.values()], share);
-        const results = BigUint64Array.from(outputNames, (name) => {
+        for (const [place, tensor] of [...inputs.values()].entries()) feeds[place] = toOrt(tensor);
+        for (const [place, name] of outputNames.entries()) {
           const target = targets.get(name);
-          return target ? share(target) : 0n;
-        });
-        const { length } = results;
-        const run = async () =>
-          ort.run(compiled.handle, null, [...inputs.keys()], feeds, feeds.length, outputNames, length, results);
-        try {
-          await (profile?.time(run) ?? run());
-        } finally {
-          values.push(...results.filter((value) => value && !values.includes(value)));
+          if (target) results[place] = toOrt(target);
         }
+        const [names, count] = [[...inputs.keys()], outputNames.length];
+        const run = async () => ort.run(compiled.handle, null, names, feeds, feeds.length, outputNames, count, results);
+        await (profile?.time(run) ?? run());
         return new Map(outputNames.map((name, place) => [name, targets.get(name) ?? fromOrt(results[place])]));
       } finally {
-        for (const value of values) ort.releaseValue(value);
+        for (const value of [...feeds, ...results]) if (value) ort.releaseValue(value);
       }
     },
   };
@@ -108,21 +91,15 @@ function namesOfOutputs(session: bigint): string[] {
 
 /** Shares the tensor's memory with ONNX Runtime, until the value is released. */
 function toOrt({ dtype, data, byteLength, shape }: Tensor): bigint {
-  const type = ELEMENT_TYPES.get(dtype);
-  if (!type)
-    throw new ExecutionError(`tensor: dtype ${dtype}, expected one of: ${[...ELEMENT_TYPES.keys()].join(", ")}.`);
   const dims = BigInt64Array.from(shape, BigInt);
-  return ort.createTensorWithDataAsOrtValue(memory, data, byteLength, dims, dims.length, type);
+  return ort.createTensorWithDataAsOrtValue(memory, data, byteLength, dims, dims.length, elementType(dtype).code);
 }
 
 /** A copy of what ONNX Runtime has made. */
 function fromOrt(value: bigint): Tensor {
   const info = ort.getTensorTypeAndShape(value);
   try {
-    const type = ort.getTensorElementType(info);
-    const dtype = DTYPES.get(type);
-    if (!dtype)
-      throw new ExecutionError(`result of element type ${type}, expected one of: ${[...DTYPES.values()].join(", ")}.`);
+    const dtype = dtypeOfResult("code", ort.getTensorElementType(info));
     const dims = new BigInt64Array(ort.getDimensionsCount(info));
     ort.getDimensions(info, dims, dims.length);
     const shape = [...dims].map(Number);
@@ -130,8 +107,7 @@ function fromOrt(value: bigint): Tensor {
       dtype,
       shape.reduce((product, size) => product * size, 1),
     );
-    const bytes = data.length * byteSize(dtype);
-    if (bytes > 0) copy(ort.getTensorMutableData(value), data);
+    if (data.length > 0) copy(ort.getTensorMutableData(value), data);
     return new Tensor(dtype, shape, data);
   } finally {
     ort.releaseTensorTypeAndShapeInfo(info);

@@ -1,20 +1,8 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
-import { ExecutionError } from "../errors.ts";
 import type { DataOf, DType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { dtypeOfResult, elementType } from "./element-types.ts";
 import type { Device, Session, SessionOptions } from "./session.ts";
-
-/** ONNX Runtime's names of the element types that cross its boundary. */
-const ORT_TYPES = {
-  F32: "float32",
-  F64: "float64",
-  I64: "int64",
-  I32: "int32",
-  I8: "int8",
-  U8: "uint8",
-  BOOL: "bool",
-} as const;
-const DTYPES = new Map<string, DType>(Object.entries(ORT_TYPES).map(([dtype, name]) => [name, dtype as DType]));
 
 /** Compiles an ONNX model for an accelerator, by onnxruntime-node: results are copied from there. */
 export async function createDeviceSession(
@@ -48,16 +36,10 @@ export async function createDeviceSession(
   };
 }
 
-function toOrt(tensor: Tensor): OrtTensor {
-  const type = (ORT_TYPES as Partial<Record<DType, string>>)[tensor.dtype];
-  if (!type)
-    throw new ExecutionError(`tensor: dtype ${tensor.dtype}, expected one of: ${Object.keys(ORT_TYPES).join(", ")}.`);
-  return new OrtTensor(type as "float32", tensor.data as Float32Array, tensor.shape);
+function toOrt({ dtype, data, shape }: Tensor): OrtTensor {
+  return new OrtTensor(elementType(dtype).name as "float32", data as Float32Array, shape);
 }
 
-function fromOrt(tensor: OrtTensor): Tensor {
-  const dtype = DTYPES.get(tensor.type);
-  if (!dtype)
-    throw new ExecutionError(`result of type ${tensor.type}, expected one of: ${[...DTYPES.keys()].join(", ")}.`);
-  return new Tensor(dtype, tensor.dims, tensor.data as DataOf<DType>);
+function fromOrt({ type, dims, data }: OrtTensor): Tensor {
+  return new Tensor(dtypeOfResult("name", type), dims, data as DataOf<DType>);
 }

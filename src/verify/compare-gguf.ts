@@ -3,7 +3,7 @@ import type { Batch } from "../sequential/intermediates.ts";
 import { openBound } from "./bound-model.ts";
 import { compareModels, type Finding } from "./compare-models.ts";
 import type { ComparisonOptions } from "./compare-subgraphs.ts";
-import { compareWeights, judgeWeights, type WeightFidelity } from "./compare-weights.ts";
+import { compareWeights, judgeWeights } from "./compare-weights.ts";
 import { storedKinds } from "./opened-gguf.ts";
 import type { Problem } from "./problem.ts";
 
@@ -26,11 +26,7 @@ export async function compareGguf(
 export async function compareGgufWeights(file: string, original: CausalLM, signal?: AbortSignal): Promise<Problem[]> {
   const { checkpoint, model } = await openBound(file);
   try {
-    const weights: WeightFidelity[] = [];
-    for await (const weight of compareWeights(model, storedKinds(checkpoint), original)) {
-      signal?.throwIfAborted();
-      weights.push(weight);
-    }
+    const weights = await compareWeights({ model, kinds: storedKinds(checkpoint), original }, signal);
     return judgeWeights(weights, () => undefined);
   } finally {
     await checkpoint.close();

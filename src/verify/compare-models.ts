@@ -1,4 +1,3 @@
-import type { CausalLM } from "../models/causal-lm.ts";
 import type { Batch } from "../sequential/intermediates.ts";
 import type { LogitsFidelity } from "./compare-logits.ts";
 import {
@@ -7,7 +6,7 @@ import {
   judgeSubgraphs,
   type SubgraphFidelity,
 } from "./compare-subgraphs.ts";
-import { compareWeights, judgeWeights, type WeightFidelity } from "./compare-weights.ts";
+import { compareWeights, judgeWeights, type ModelPair, type WeightFidelity } from "./compare-weights.ts";
 import type { Problem } from "./problem.ts";
 
 /** How near a compressed model is to the original one. */
@@ -17,14 +16,6 @@ export interface Fidelity {
   readonly weights: readonly WeightFidelity[];
   readonly subgraphs: readonly SubgraphFidelity[];
   readonly logits: LogitsFidelity;
-}
-
-/** A model that was written, and what it was written from. */
-interface ModelPair {
-  readonly model: CausalLM;
-  /** How its weights are quantized, by path of the module. */
-  readonly kinds: ReadonlyMap<string, string>;
-  readonly original: CausalLM;
 }
 
 /** What a comparison has found; nothing but problems where the model does not run. */
@@ -46,16 +37,13 @@ interface Compared extends Finding {
  * what is far out of line.
  */
 export async function compareModels(
-  { model, kinds, original }: ModelPair,
+  pair: ModelPair,
   batches: readonly Batch[],
   options: ComparisonOptions,
 ): Promise<Compared> {
-  const [weights, notes]: [WeightFidelity[], string[]] = [[], []];
-  for await (const weight of compareWeights(model, kinds, original)) {
-    options.control?.signal?.throwIfAborted();
-    weights.push(weight);
-  }
-  const { subgraphs, logits, evaluated } = await compareSubgraphs(model, original, batches, options);
+  const weights = await compareWeights(pair, options.control?.signal);
+  const { subgraphs, logits, evaluated } = await compareSubgraphs(pair.model, pair.original, batches, options);
+  const notes: string[] = [];
   const tell = (note: string) => notes.push(note);
   const problems = [...judgeWeights(weights, tell), ...judgeSubgraphs(subgraphs, tell), ...logits.problems];
   const fidelity = { weights, subgraphs, logits: logits.fidelity };

@@ -27,27 +27,33 @@ export function weightKinds(model: CausalLM, checkpoint: Checkpoint): Map<string
   return new Map([...compressedModules(model, checkpoint)].map(([path, { scheme }]) => [path, describeScheme(scheme)]));
 }
 
-/**
- * Compares each parameter of a model with the same of another, with one of each in memory, or pieces of them.
- *
- * @param kinds - how the weights of modules are quantized, by path
- */
-export async function* compareWeights(
-  model: CausalLM,
-  kinds: ReadonlyMap<string, string>,
-  original: CausalLM,
-): AsyncGenerator<WeightFidelity> {
+/** A model that was written, and what it was written from. */
+export interface ModelPair {
+  readonly model: CausalLM;
+  /** How its weights are quantized, by path of the module. */
+  readonly kinds: ReadonlyMap<string, string>;
+  readonly original: CausalLM;
+}
+
+/** Compares each parameter of a model with the same of another, with one of each in memory, or pieces of them. */
+export async function compareWeights(
+  { model, kinds, original }: ModelPair,
+  signal?: AbortSignal,
+): Promise<WeightFidelity[]> {
   const originals = new Map<string, Parameter>();
   for (const [path, module] of original.namedModules())
     for (const [field, parameter] of module.ownParameters()) originals.set(`${path}.${field}`, parameter);
+  const weights: WeightFidelity[] = [];
   for (const [path, parameter] of model.namedParameters()) {
+    signal?.throwIfAborted();
     const before = originals.get(path);
     if (parameter instanceof Buffer || !before) continue; // such as the matrix of a transform
     const module = path.replace(/\.weight$/, "");
     const kind = path === module ? undefined : kinds.get(module);
     const { signalToNoise, cosine } = await compareParameters(parameter, before);
-    yield { module, weights: kind ?? DENSE, signalToNoise, cosine };
+    weights.push({ module, weights: kind ?? DENSE, signalToNoise, cosine });
   }
+  return weights;
 }
 
 /** Piece by piece, where both can be read so. */

@@ -9,6 +9,7 @@ import { presetScheme } from "../schemes/presets.ts";
 import { roundingOf } from "../schemes/quantized-values.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
+import { transpose } from "../tensor/transpose.ts";
 import type { ExternalTensor, OnnxFile } from "./onnx-file.ts";
 
 /** A model as an exported file holds it. */
@@ -74,21 +75,18 @@ async function decode(
   if (!tensor.name.endsWith(".codes")) {
     const { data } = toFloat32(values as Tensor<"F32">);
     const multiplies = file.nodes.some(({ opType, inputs }) => opType === "MatMul" && inputs[1] === tensor.name);
-    return ofLinear && multiplies ? transposed(data, shape) : data;
+    return ofLinear && multiplies ? transpose(new Tensor("F32", shape.toReversed(), data)).data : data;
   }
   const part = async (field: string) => {
     const found = file.tensors.get(tensor.name.replace(/codes$/, field));
     return found && file.read(found);
   };
   const scales = toFloat32((await part("scales")) as Tensor<"F32">).data;
-  if (tensor.dtype === "I8") return scaleRows(transposed(Float32Array.from(values.data as Int8Array), shape), scales);
+  if (tensor.dtype === "I8") {
+    const codes = transpose(new Tensor("I8", shape.toReversed(), values.data as Int8Array<ArrayBuffer>));
+    return scaleRows(Float32Array.from(codes.data), scales);
+  }
   return decodeBlocks(values as Tensor<"U8">, scales, (await part("zero_points")) as Tensor<"U8"> | undefined, shape);
-}
-function transposed(data: Float32Array, [rows, columns]: readonly number[]): Float32Array<ArrayBuffer> {
-  const result = new Float32Array(data.length);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) result[row * columns + column] = data[column * rows + row];
-  return result;
 }
 
 function scaleRows(codes: Float32Array<ArrayBuffer>, scales: Float32Array): Float32Array<ArrayBuffer> {

@@ -2,7 +2,7 @@ import { resolveModel } from "../checkpoint/hub.ts";
 import { LayerwiseError } from "../errors.ts";
 import type { Device } from "../runtime/session.ts";
 import type { RunControl } from "../sequential/events.ts";
-import { defaultMemoryBudget, type IntermediatesOptions } from "../sequential/intermediates.ts";
+import { type Batch, defaultMemoryBudget, type IntermediatesOptions } from "../sequential/intermediates.ts";
 import { openBound } from "./bound-model.ts";
 import { checkCheckpoint, type FileCheck, type Source } from "./check-checkpoint.ts";
 import { checkGguf, findGgufFile } from "./check-gguf.ts";
@@ -51,9 +51,9 @@ export interface Verification extends FileCheck {
  */
 export async function verify({ model, source, ...options }: VerifyOptions): Promise<Verification> {
   const folder = await resolveModel(model);
-  if (await isOnnxFolder(folder)) return verifyOnnx(folder, source, options);
+  if (await isOnnxFolder(folder)) return verifyExported(onnxFolder(folder, options), source, options);
   const file = await findGgufFile(folder);
-  if (file !== undefined) return verifyGguf(file, source, options);
+  if (file !== undefined) return verifyExported(ggufFile(file, options), source, options);
   if (source === undefined) return report(folder, await checkCheckpoint(folder, options));
   const original = await openBound(await resolveModel(source));
   try {
@@ -71,18 +71,45 @@ export async function verify({ model, source, ...options }: VerifyOptions): Prom
   }
 }
 
-/** An exported folder by itself, or beside the checkpoint that it was exported from. */
-async function verifyOnnx(folder: string, source: string | undefined, options: Place): Promise<Verification> {
-  if (source === undefined) return report(folder, await checkOnnxFolder(folder, new Set(), options.signal));
+/** What is looked at in an exported model by itself, and beside the checkpoint that it was exported from or that this was made of. */
+interface ExportedModel {
+  /** An ONNX folder or a GGUF file. */
+  readonly path: string;
+  check(original?: Source): Promise<FileCheck>;
+  compare(original: Source, batches: readonly Batch[]): Promise<Finding[]>;
+}
+
+async function verifyExported(
+  { path, check, compare }: ExportedModel,
+  source: string | undefined,
+  options: Place,
+): Promise<Verification> {
+  if (source === undefined) return report(path, await check());
   const original = await openBound(await resolveModel(source));
   try {
-    const files = await checkOnnxFolder(folder, carriedWeights(original), options.signal);
-    if (files.problems.length > 0) return report(folder, files);
+    const files = await check(original);
+    if (files.problems.length > 0) return report(path, files);
     const batches = await loadSamples(original.checkpoint, original.model, options);
-    return report(folder, files, await compareOnnxFolder(folder, original, batches, placeOf(options)));
+    return report(path, files, await compare(original, batches));
   } finally {
     await original.checkpoint.close();
   }
+}
+
+function onnxFolder(path: string, options: Place): ExportedModel {
+  return {
+    path,
+    check: (original) => checkOnnxFolder(path, original ? carriedWeights(original) : new Set(), options.signal),
+    compare: (original, batches) => compareOnnxFolder(path, original, batches, placeOf(options)),
+  };
+}
+
+function ggufFile(path: string, options: Place): ExportedModel {
+  return {
+    path,
+    check: (source) => checkGguf(path, { source, signal: options.signal }),
+    compare: async ({ model }, batches) => [await compareGguf(path, model, batches, placeOf(options))],
+  };
 }
 
 /** What the files tell, and then what the comparisons do. */
@@ -116,20 +143,6 @@ async function compare(folder: string, original: Source, options: Place): Promis
     return await compareModels(pair, batches, placeOf(options));
   } finally {
     await checkpoint.close();
-  }
-}
-
-/** A GGUF file by itself, or beside the checkpoint that it was exported from, or that this was made of. */
-async function verifyGguf(file: string, source: string | undefined, options: Place): Promise<Verification> {
-  if (source === undefined) return report(file, await checkGguf(file, options));
-  const original = await openBound(await resolveModel(source));
-  try {
-    const files = await checkGguf(file, { source: original, signal: options.signal });
-    if (files.problems.length > 0) return report(file, files);
-    const batches = await loadSamples(original.checkpoint, original.model, options);
-    return report(file, files, [await compareGguf(file, original.model, batches, placeOf(options))]);
-  } finally {
-    await original.checkpoint.close();
   }
 }
 

@@ -1,8 +1,8 @@
 import { K_BLOCK, K_SCALES, type KBlockType } from "../../gguf/k-blocks.ts";
 import type { KBlockCodes } from "../../gguf/pack-k-blocks.ts";
 import type { QuantizedWeight } from "../../schemes/quantize.ts";
-import { forEachRun, tilingOf } from "../../schemes/tiling.ts";
-import { rounder, toFloat32 } from "../../tensor/convert.ts";
+import { rounder } from "../../tensor/convert.ts";
+import { spreadScales } from "./carry.ts";
 
 const half = rounder("F16");
 
@@ -11,20 +11,14 @@ const half = rounder("F16");
  * multiples of one float16 number for each block. What a scale loses is made up for, on average over its codes, by the offset.
  */
 export function carryKBlocks(type: KBlockType, weight: QuantizedWeight, where: string): KBlockCodes {
-  const { codes, scale, zeroPoint, args } = weight;
+  const { codes } = weight;
   const { size, largest } = K_SCALES[type];
-  const groups = codes.data.length / size;
-  const [steps, offsets] = [new Float32Array(groups), new Float32Array(groups)];
-  const stored = toFloat32(scale).data;
-  forEachRun(tilingOf(args, codes.shape, where), codes.shape, (start, end, index) => {
-    steps.fill(stored[index], start / size, end / size);
-    offsets.fill((8 + (zeroPoint?.data[index] ?? 0)) * stored[index], start / size, end / size);
-  });
+  const { scales: steps, offsets } = spreadScales(weight, size, where);
   const d = largestOfBlocks(steps, K_BLOCK / size).map((most) => half(most / largest));
   const scales = inUnits(steps, d, largest);
   if (type === "Q6_K") return { codes: codes.data as Int8Array, d, scales };
   const shifted = Int8Array.from(codes.data as Int8Array, (code) => code + 8);
-  for (let group = 0; group < groups; group++) {
+  for (let group = 0; group < steps.length; group++) {
     const lost = d[group >> 3] * scales[group] - steps[group];
     offsets[group] = Math.max(0, offsets[group] + lost * mean(shifted.subarray(group * size, (group + 1) * size)));
   }

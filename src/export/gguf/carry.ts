@@ -8,15 +8,25 @@ import { rounder, toFloat32 } from "../../tensor/convert.ts";
  * zero points, (code − zeroPoint) · scale becomes scale · (code + 8) + minimum with minimum = −(8 + zeroPoint) · scale.
  */
 export function carryWeight(weight: QuantizedWeight, where: string): BlockCodes {
-  const { codes, scale, zeroPoint, args } = weight;
+  const { scales, offsets } = spreadScales(weight, BLOCK, where);
+  const minima = weight.zeroPoint && offsets.map((offset) => -offset);
+  return { codes: weight.codes.data as Int8Array, scales, minima };
+}
+
+/** The scale of every `size` columns, and how far below zero code −8 is: (8 + zeroPoint) · scale. */
+export function spreadScales(
+  { codes, scale, zeroPoint, args }: QuantizedWeight,
+  size: number,
+  where: string,
+): Readonly<Record<"scales" | "offsets", Float32Array>> {
   const stored = toFloat32(scale).data;
-  const scales = new Float32Array(codes.data.length / BLOCK);
-  const minima = zeroPoint && new Float32Array(scales.length);
+  const scales = new Float32Array(codes.data.length / size);
+  const offsets = new Float32Array(scales.length);
   forEachRun(tilingOf(args, codes.shape, where), codes.shape, (start, end, index) => {
-    scales.fill(stored[index], start / BLOCK, end / BLOCK);
-    if (zeroPoint) minima?.fill(-(8 + zeroPoint.data[index]) * stored[index], start / BLOCK, end / BLOCK);
+    scales.fill(stored[index], start / size, end / size);
+    offsets.fill((8 + (zeroPoint?.data[index] ?? 0)) * stored[index], start / size, end / size);
   });
-  return { codes: codes.data as Int8Array, scales, minima };
+  return { scales, offsets };
 }
 
 /** What float16 does to numbers that a block stores. */

@@ -3,7 +3,7 @@ import type { Architecture } from "../../gguf/architectures.ts";
 import { isKBlockType, K_BLOCK, type KBlockType } from "../../gguf/k-blocks.ts";
 import type { GgufTensor } from "../../gguf/layout.ts";
 import { ggufName, isOffset } from "../../gguf/tensor-names.ts";
-import { specOf, type TensorType } from "../../gguf/tensor-types.ts";
+import { isPlainType, specOf, type TensorType } from "../../gguf/tensor-types.ts";
 import { Router } from "../../nn/experts.ts";
 import { Embedding, Linear } from "../../nn/linear.ts";
 import { Buffer, type Parameter } from "../../nn/parameter.ts";
@@ -11,9 +11,6 @@ import type { QuantizationArgs } from "../../schemes/arguments.ts";
 import type { ExportSettings } from "../export-format.ts";
 import type { ExportSubject } from "../export-source.ts";
 import { type CarrierType, carrierOf, STAND_INS } from "./carrier.ts";
-
-/** Types that hold a dense weight as it is, up to rounding. */
-const PLAIN: readonly TensorType[] = ["F32", "F16", "BF16"];
 
 /** A tensor of the file, and what it is made of. */
 export interface PlannedTensor extends GgufTensor {
@@ -57,13 +54,13 @@ export function planTensors(
     if (shape.length === 1 || module instanceof Router)
       return [{ ...planned, type: "F32", addsOne: isOffset(architecture, path) }];
     const args = module && quantization.schemes.get(module)?.weights;
-    if (module instanceof Linear && args && !(dtype && PLAIN.includes(dtype))) {
+    if (module instanceof Linear && args && !(dtype && isPlainType(dtype))) {
       const linear = path.replace(/\.weight$/, "");
       return [{ ...planned, type: carriedType(args, shape, dtype, linear), carried: linear }];
     }
     if (shape[0] === 1) return [{ ...planned, type: "F32" }];
     const isOutput = module instanceof Embedding || module === model.lm_head;
-    const fallback = dtype && (PLAIN.includes(dtype) || quantization.schemes.size === 0) ? dtype : "F16";
+    const fallback = dtype && (isPlainType(dtype) || quantization.schemes.size === 0) ? dtype : "F16";
     const wanted = isOutput ? ((embeddingDtype as TensorType | undefined) ?? fallback) : fallback;
     return [{ ...planned, type: shape[1] % specOf(wanted).elements === 0 ? wanted : "F16" }];
   });

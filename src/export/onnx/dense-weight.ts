@@ -1,7 +1,7 @@
 import type { Parameter } from "../../nn/parameter.ts";
 import { onnx } from "../../ops/onnx.ts";
 import { fromFloat32 } from "../../tensor/convert.ts";
-import { Tensor } from "../../tensor/tensor.ts";
+import { transpose } from "../../tensor/transpose.ts";
 import type { StoredWeight } from "./stored-weight.ts";
 
 /** What a value is computed in, and stored where it is not quantized. */
@@ -32,23 +32,4 @@ export function denseWeight(
     },
     lookUp: (ids) => onnx("Gather", [{ value: name }, ids], { axis: 0 }),
   };
-}
-
-/** Rows and columns of a block that stays in the cache while it is transposed. */
-const TILE = 32;
-
-/** The matrix [columns, rows] of a matrix [rows, columns]. */
-export function transpose<D extends "F32" | "I8">(matrix: Tensor<D>): Tensor<D> {
-  const [rows, columns] = matrix.shape;
-  const result = Tensor.zeros(matrix.dtype, [columns, rows]);
-  const [from, to] = [matrix.data, result.data];
-  for (let top = 0; top < rows; top += TILE) {
-    for (let left = 0; left < columns; left += TILE) {
-      const [bottom, right] = [Math.min(top + TILE, rows), Math.min(left + TILE, columns)];
-      for (let row = top; row < bottom; row++) {
-        for (let column = left; column < right; column++) to[column * rows + row] = from[row * columns + column];
-      }
-    }
-  }
-  return result;
 }

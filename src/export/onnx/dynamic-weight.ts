@@ -5,7 +5,7 @@ import type { QuantizedWeight } from "../../schemes/quantize.ts";
 import type { QuantizationScheme } from "../../schemes/scheme.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { transpose } from "./dense-weight.ts";
+import { transpose } from "../../tensor/transpose.ts";
 import type { StoredWeight } from "./stored-weight.ts";
 
 /** Whether a scheme is what {@link dynamicWeight} computes: integers of 8 bits, a scale for each row and for each token. */
