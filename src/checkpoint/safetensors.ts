@@ -24,7 +24,7 @@ export interface TensorInfo {
 }
 
 /** A way in which another format than safetensors stores values. */
-export interface TensorEncoding {
+interface TensorEncoding {
   readonly name: string;
   /** The values of a tensor's bytes. */
   decode(bytes: Uint8Array): Tensor;

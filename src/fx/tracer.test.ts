@@ -215,7 +215,11 @@ test("an operator of the same values and constants is recorded once, and its val
 });
 
 test("an opaque function is called as often as the forward says", () => {
-  const next = wrap("next", ([type]) => type as never, (value) => value);
+  const next = wrap(
+    "next",
+    ([type]) => type as never,
+    (value) => value,
+  );
   const graph = new Tracer().trace(new Root((_, value) => add(next(value), next(value))), x);
   expect(graph.nodes.filter(({ name }) => name.startsWith("next"))).toHaveLength(2);
 });

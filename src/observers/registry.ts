@@ -22,7 +22,7 @@ export const observers: ObserverRegistry = Object.fromEntries(
 );
 
 /** The observer of a weight, and what the user should know about the choice. */
-export interface ResolvedObserver {
+interface ResolvedObserver {
   readonly observer: Observer;
   readonly warning?: string;
 }

@@ -21,6 +21,7 @@ import { tilesOf, tilingOf } from "./tiling.ts";
 export interface QuantizedWeight extends QParams {
   /** One code for each element, whatever the bits; shape [out, in]. */
   readonly codes: Tensor<CodeDType>;
+  /** How the codes are to be read. */
   readonly args: QuantizationArgs;
 }
 

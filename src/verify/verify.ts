@@ -25,12 +25,15 @@ export interface VerifyOptions extends RunControl, SampleOptions, IntermediatesO
   readonly model: string;
   /** The model that it was compressed from, to compare it with; without it, the files are looked at by themselves. */
   readonly source?: string;
+  /** Where the models are run to be compared. "cpu". */
   readonly device?: Device;
+  /** Threads for one operator; by default one for each core. */
   readonly threads?: number;
 }
 
 /** What is wrong with a checkpoint, and how near it is to its source. */
 export interface Verification extends FileCheck {
+  /** Where the checkpoint lies. */
   readonly folder: string;
   /** Empty where all is well. */
   readonly problems: readonly Problem[];
