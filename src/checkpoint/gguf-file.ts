@@ -14,7 +14,7 @@ import { readAt } from "./read-at.ts";
 import type { TensorEncoding, TensorInfo } from "./safetensors.ts";
 
 /** A GGUF file as a checkpoint's parts. */
-export interface UnpackedGguf {
+interface UnpackedGguf {
   /** A temporary folder with config.json and the tokenizer's files. */
   readonly folder: string;
   readonly config: Readonly<Record<string, unknown>>;

@@ -28,17 +28,17 @@ export function registerVerify(program: Command): void {
   });
 }
 
-function describe({ problems, notes, tensors, compressed, comparison }: Verification): string {
+function describe({ problems, notes, tensors, compressed, comparisons }: Verification): string {
   const found = `${tensors} tensors, ${compressed} modules of them compressed`;
   return [
-    ...(comparison ? [describeFidelity(comparison)] : []),
+    ...comparisons.map(describeFidelity),
     ...notes.map((note) => `note: ${note}`),
     ...problems.map(({ message }) => message),
     problems.length === 0 ? `verified: ${found}, no problem` : `${countOf(problems)} in ${found}`,
   ].join("\n");
 }
 
-function describeFidelity({ weights, subgraphs, logits }: Fidelity): string {
+function describeFidelity({ file, weights, subgraphs, logits }: Fidelity): string {
   const kinds = Object.entries(groupByKind(weights.filter(({ signalToNoise }) => Number.isFinite(signalToNoise))));
   const layers = subgraphs.filter(({ signalToNoise }) => Number.isFinite(signalToNoise));
   const rows = [
@@ -54,7 +54,10 @@ function describeFidelity({ weights, subgraphs, logits }: Fidelity): string {
   ];
   const same = `${(100 * logits.top1Agreement).toFixed(1)}% of ${logits.tokens} next tokens`;
   return [
-    formatTable(["compared with the source", "number", "dB", "cosine", "lowest dB", "of"], rows),
+    formatTable(
+      [`${file ? `${file} ` : ""}compared with the source`, "number", "dB", "cosine", "lowest dB", "of"],
+      rows,
+    ),
     `logits: divergence ${logits.klDivergence.toFixed(4)} nats a token, the same ${same}`,
   ].join("\n");
 }

@@ -13,7 +13,7 @@ export interface Memory {
 }
 
 /** What a prediction of memory starts from. */
-export interface MemoryOptions {
+interface MemoryOptions {
   /** Bytes of the process before the first subgraph. */
   readonly fixed: number;
   /** Bytes of intermediates that stay in memory. No limit by default. */

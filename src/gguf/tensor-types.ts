@@ -20,7 +20,7 @@ const TENSOR_TYPES = {
 export type TensorType = keyof typeof TENSOR_TYPES;
 
 /** The types that layerwise reads. */
-export const tensorTypeNames = Object.keys(TENSOR_TYPES) as readonly TensorType[];
+const tensorTypeNames = Object.keys(TENSOR_TYPES) as readonly TensorType[];
 
 /** How a type is stored. */
 export function specOf(type: TensorType): TensorTypeSpec {

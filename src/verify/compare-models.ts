@@ -12,6 +12,8 @@ import type { Problem } from "./problem.ts";
 
 /** How near a compressed model is to the original one. */
 export interface Fidelity {
+  /** The file of a folder that holds one model or more; not there for a checkpoint. */
+  readonly file?: string;
   readonly weights: readonly WeightFidelity[];
   readonly subgraphs: readonly SubgraphFidelity[];
   readonly logits: LogitsFidelity;
@@ -25,11 +27,18 @@ export interface ModelPair {
   readonly original: CausalLM;
 }
 
-/** What a comparison has found. */
+/** What a comparison has found; nothing but problems where the model does not run. */
 export interface Finding {
   readonly problems: readonly Problem[];
   readonly notes: readonly string[];
+  readonly fidelity?: Fidelity;
+}
+
+/** What two models that run have been found to have in common. */
+export interface Compared extends Finding {
   readonly fidelity: Fidelity;
+  /** How near the logits of the model as it runs are to those that our evaluation of its weights gives. */
+  readonly evaluated: LogitsFidelity;
 }
 
 /**
@@ -40,14 +49,15 @@ export async function compareModels(
   { model, kinds, original }: ModelPair,
   batches: readonly Batch[],
   options: ComparisonOptions,
-): Promise<Finding> {
+): Promise<Compared> {
   const [weights, notes]: [WeightFidelity[], string[]] = [[], []];
   for await (const weight of compareWeights(model, kinds, original)) {
     options.control?.signal?.throwIfAborted();
     weights.push(weight);
   }
-  const { subgraphs, logits } = await compareSubgraphs(model, original, batches, options);
+  const { subgraphs, logits, evaluated } = await compareSubgraphs(model, original, batches, options);
   const tell = (note: string) => notes.push(note);
   const problems = [...judgeWeights(weights, tell), ...judgeSubgraphs(subgraphs, tell), ...logits.problems];
-  return { fidelity: { weights, subgraphs, logits: logits.fidelity }, problems, notes };
+  const fidelity = { weights, subgraphs, logits: logits.fidelity };
+  return { fidelity, problems, notes, evaluated: evaluated.fidelity };
 }

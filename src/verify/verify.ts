@@ -9,8 +9,8 @@ import { checkGguf, findGgufFile } from "./check-gguf.ts";
 import { carriedWeights, checkOnnxFolder, isOnnxFolder } from "./check-onnx.ts";
 import { compareGguf } from "./compare-gguf.ts";
 import { compareModels, type Fidelity, type Finding } from "./compare-models.ts";
-import { compareOnnxWeights } from "./compare-onnx.ts";
-import { judgeWeights, type WeightFidelity, weightKinds } from "./compare-weights.ts";
+import { compareOnnxFolder } from "./compare-onnx.ts";
+import { weightKinds } from "./compare-weights.ts";
 import type { Problem } from "./problem.ts";
 import { withoutPrunedExperts } from "./pruned-source.ts";
 import { loadSamples, type SampleOptions } from "./samples.ts";
@@ -18,21 +18,24 @@ import { openStoredModel } from "./stored-model.ts";
 
 /** Arguments of {@link verify}. */
 export interface VerifyOptions extends RunControl, SampleOptions, IntermediatesOptions {
-  /** The checkpoint: a folder or a Hub id; or a GGUF file, or a folder that has one. */
+  /** The checkpoint: a folder, a Hub id, a GGUF file, or a folder that holds one. */
   readonly model: string;
   /** The model that it was compressed from, to compare it with; without it, the files are looked at by themselves. */
   readonly source?: string;
+  /** Where the models are run to be compared. "cpu". */
   readonly device?: Device;
+  /** Threads for one operator; by default one for each core. */
   readonly threads?: number;
 }
 
 /** What is wrong with a checkpoint, and how near it is to its source. */
 export interface Verification extends FileCheck {
+  /** Where the checkpoint lies: a folder, or a GGUF file. */
   readonly folder: string;
   /** Empty where all is well. */
   readonly problems: readonly Problem[];
-  /** Only with a source that it can be compared with. */
-  readonly comparison?: Fidelity;
+  /** With a source that it can be compared with: one of a checkpoint, one for each file of an exported folder; else empty. */
+  readonly comparisons: readonly Fidelity[];
 }
 
 /**
@@ -40,7 +43,7 @@ export interface Verification extends FileCheck {
  * many, or not as its quantization_config says; modules that its recipe asks for and that are not quantized; NaN; codes out of
  * range; bytes, and files, that are not what they were when it was written. With `source`, each weight, each subgraph on a few
  * samples, and the logits are compared with those of the original model: what is far out of line with its peers is a problem.
- * Memory stays that of one subgraph.
+ * Memory stays that of one subgraph; of an exported folder, each file is also run as a whole, in ONNX Runtime.
  *
  * @throws LayerwiseError where the source or the samples cannot be read; what is wrong with the checkpoint is returned
  * @example
@@ -48,10 +51,10 @@ export interface Verification extends FileCheck {
  */
 export async function verify({ model, source, ...options }: VerifyOptions): Promise<Verification> {
   const folder = await resolveModel(model);
-  if (await isOnnxFolder(folder)) return verifyOnnx(folder, source, options.signal);
+  if (await isOnnxFolder(folder)) return verifyOnnx(folder, source, options);
   const file = await findGgufFile(folder);
   if (file !== undefined) return verifyGguf(file, source, options);
-  if (source === undefined) return { folder, ...(await checkCheckpoint(folder, options)) };
+  if (source === undefined) return report(folder, await checkCheckpoint(folder, options));
   const original = await openBound(await resolveModel(source));
   try {
     const same = await sameSize(folder, original);
@@ -62,34 +65,49 @@ export async function verify({ model, source, ...options }: VerifyOptions): Prom
       if (!(error instanceof LayerwiseError) || files.problems.length === 0) throw error;
       notes.push(`not compared with the source: ${error.message}`);
     });
-    return {
-      ...files,
-      folder,
-      notes: [...notes, ...(compared?.notes ?? [])],
-      problems: [...files.problems, ...(compared?.problems ?? [])],
-      comparison: compared?.fidelity,
-    };
+    return report(folder, { ...files, notes }, compared ? [compared] : []);
   } finally {
     await original.checkpoint.close();
   }
 }
 
 /** An exported folder by itself, or beside the checkpoint that it was exported from. */
-async function verifyOnnx(folder: string, source: string | undefined, signal?: AbortSignal): Promise<Verification> {
-  if (source === undefined) return { folder, ...(await checkOnnxFolder(folder, new Set(), signal)) };
+async function verifyOnnx(folder: string, source: string | undefined, options: Place): Promise<Verification> {
+  if (source === undefined) return report(folder, await checkOnnxFolder(folder, new Set(), options.signal));
   const original = await openBound(await resolveModel(source));
   try {
-    const files = await checkOnnxFolder(folder, carriedWeights(original), signal);
-    if (files.problems.length > 0) return { folder, ...files };
-    const [weights, notes]: [WeightFidelity[], string[]] = [[], []];
-    for await (const weight of compareOnnxWeights(folder, original.model)) {
-      signal?.throwIfAborted();
-      weights.push(weight);
-    }
-    return { folder, ...files, problems: judgeWeights(weights, (note) => notes.push(note)), notes };
+    const files = await checkOnnxFolder(folder, carriedWeights(original), options.signal);
+    if (files.problems.length > 0) return report(folder, files);
+    const batches = await loadSamples(original.checkpoint, original.model, options);
+    return report(folder, files, await compareOnnxFolder(folder, original, batches, placeOf(options)));
   } finally {
     await original.checkpoint.close();
   }
+}
+
+/** A GGUF file by itself, or beside the checkpoint that it was exported from, or that this was made of. */
+async function verifyGguf(file: string, source: string | undefined, options: Place): Promise<Verification> {
+  if (source === undefined) return report(file, await checkGguf(file, { signal: options.signal }));
+  const original = await openBound(await resolveModel(source));
+  try {
+    const files = await checkGguf(file, { source: original, signal: options.signal });
+    if (files.problems.length > 0) return report(file, files);
+    const batches = await loadSamples(original.checkpoint, original.model, options);
+    return report(file, files, [await compareGguf(file, original.model, batches, placeOf(options))]);
+  } finally {
+    await original.checkpoint.close();
+  }
+}
+
+/** What the files tell, and then what the comparisons do. */
+function report(folder: string, files: FileCheck, findings: readonly Finding[] = []): Verification {
+  return {
+    ...files,
+    folder,
+    notes: [...files.notes, ...findings.flatMap(({ notes }) => notes)],
+    problems: [...files.problems, ...findings.flatMap(({ problems }) => problems)],
+    comparisons: findings.flatMap(({ fidelity }) => fidelity ?? []),
+  };
 }
 
 /** A source without the experts that a checkpoint is to be without; as it is where the checkpoint cannot be opened. */
@@ -112,21 +130,6 @@ async function compare(folder: string, original: Source, options: Place): Promis
     return await compareModels(pair, batches, placeOf(options));
   } finally {
     await checkpoint.close();
-  }
-}
-
-/** A GGUF file by itself, or beside the checkpoint that it was exported from, or that this was made of. */
-async function verifyGguf(file: string, source: string | undefined, options: Place): Promise<Verification> {
-  if (source === undefined) return { folder: file, ...(await checkGguf(file, options)) };
-  const original = await openBound(await resolveModel(source));
-  try {
-    const files = await checkGguf(file, { source: original, signal: options.signal });
-    if (files.problems.length > 0) return { folder: file, ...files };
-    const batches = await loadSamples(original.checkpoint, original.model, options);
-    const { problems, notes, fidelity } = await compareGguf(file, original.model, batches, placeOf(options));
-    return { folder: file, ...files, problems, notes: [...files.notes, ...notes], comparison: fidelity };
-  } finally {
-    await original.checkpoint.close();
   }
 }
 
