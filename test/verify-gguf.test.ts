@@ -19,6 +19,7 @@ import { readSafetensors } from "./read-safetensors.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const LLAMA = fileURLToPath(new URL("../examples/moby-tiny", import.meta.url));
+const CALIBRATION = fileURLToPath(new URL("../examples/calibration.jsonl", import.meta.url));
 
 let root: string;
 const [checkpoint, exported] = ["checkpoint", "exported"].map((name) => () => join(root, name));
@@ -31,13 +32,16 @@ beforeAll(async () => {
 
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-/** moby-tiny, rounded to nearest with a scheme for a type of GGUF. */
+/** moby-tiny, rounded to nearest with a scheme for a type of GGUF; those of K types look at what is calibrated. */
 async function quantize(dtype: string, output: string): Promise<void> {
   const weights = modifierFor("gguf", dtype).options.configGroups?.group_0.weights;
   const configGroups = { group_0: { targets: ["Linear"], weights } };
   await oneshot({
     model: LLAMA,
     recipe: new QuantizationModifier({ configGroups, ignore: ["lm_head"] }),
+    dataset: CALIBRATION,
+    numCalibrationSamples: 4,
+    maxSeqLength: 64,
     output,
     threads: 1,
   });
@@ -346,23 +350,32 @@ test.each(["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"])(
   async (dtype) => {
     const output = join(await temporaryFolder(), "gguf");
     await exportModel({ model: LLAMA, format: ["gguf"], dtype: [dtype], output });
-    const { problems, notes, comparisons } = await verify({ model: output, source: LLAMA, threads: 1 });
+    const {
+      problems,
+      notes,
+      comparisons: [comparison],
+    } = await verify({ model: output, source: LLAMA, threads: 1 });
     expect([problems, notes]).toEqual([[], []]);
-    expect(comparisons[0].subgraphs).toHaveLength(5);
-    expect(comparisons[0].logits.klDivergence).toBeLessThan(dtype.startsWith("Q4") ? 0.3 : 0.01);
+    expect(comparison.subgraphs).toHaveLength(5);
+    expect(comparison.logits.klDivergence).toBeLessThan(dtype.startsWith("Q4") ? 0.3 : 0.01);
   },
   60_000,
 );
 
 test("a file has the weights of the checkpoint that it was exported from, and is near the one that this was made of", async () => {
-  const { problems, tensors, compressed, comparisons } = await verify({
+  const {
+    problems,
+    tensors,
+    compressed,
+    comparisons: [comparison],
+  } = await verify({
     model: await ggufIn(exported()),
     source: checkpoint(),
     threads: 1,
   });
   expect(problems).toEqual([]);
   expect([tensors > compressed, compressed]).toEqual([true, 28]);
-  expect(comparisons[0].logits.top1Agreement).toBeGreaterThan(0.99);
+  expect(comparison.logits.top1Agreement).toBeGreaterThan(0.99);
   const original = await verify({ model: exported(), source: LLAMA, threads: 1 });
   expect(original.problems).toEqual([]);
   expect(original.comparisons[0].weights.find(({ module }) => module === Q)).toMatchObject({ weights: "Q4_0" });
@@ -375,9 +388,12 @@ test.each(["Q4_K", "Q6_K"])(
     const [model, output] = [join(folder, "quantized"), join(folder, "gguf")];
     await quantize(dtype, model);
     await exportModel({ model, format: ["gguf"], dtype: [dtype], output });
-    const { problems, comparisons } = await verify({ model: output, source: model, threads: 1 });
+    const {
+      problems,
+      comparisons: [comparison],
+    } = await verify({ model: output, source: model, threads: 1 });
     expect(problems).toEqual([]);
-    expect(comparisons[0].weights.filter(({ weights }) => weights === dtype)).toHaveLength(28);
+    expect(comparison.weights.filter(({ weights }) => weights === dtype)).toHaveLength(28);
   },
   60_000,
 );

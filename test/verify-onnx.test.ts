@@ -348,7 +348,16 @@ test.each(["fp32", "fp16", "q8", "q4", "q4f16"])("%s: nothing is wrong with what
 test("what was exported of a compressed checkpoint has its weights", async () => {
   const { problems, tensors, compressed, comparisons } = await verify({ model: exported(), source: checkpoint() });
   expect(problems).toEqual([]);
-  expect(comparisons).toMatchObject([{ file: FILE, logits: { top1Agreement: 1 } }]);
-  expect(comparisons[0].logits.klDivergence).toBeLessThan(1e-4);
+  expect(comparisons.map(({ file }) => file)).toEqual([FILE]);
+  const { klDivergence, top1Agreement } = comparisons[0].logits; // readers of the checkpoint round to bfloat16 once more
+  expect([klDivergence < 1e-3, top1Agreement > 0.99]).toEqual([true, true]);
   expect([tensors > compressed, compressed]).toEqual([true, 28]);
+});
+
+test.each(["gpt2"])("%s in 8 bits: ONNX Runtime gives the logits of what was written", async (name) => {
+  const model = fileURLToPath(new URL(`fixtures/models/${name}`, import.meta.url));
+  const output = join(await temporaryFolder(), "onnx");
+  await exportModel({ model, format: ["onnx"], dtype: ["q8"], output });
+  const { problems, comparisons } = await verify({ model: output, source: model, threads: 1 });
+  expect([problems, comparisons.length]).toEqual([[], 1]);
 });

@@ -35,13 +35,13 @@ export function openOnnxModel(file: OnnxFile, checkpoint: Checkpoint): OnnxModel
     const tensor = codes ?? file.tensors.get(name);
     if (!tensor) continue;
     const { shape } = parameter;
+    const module = modules.get(name.replace(/\.weight$/, ""));
     expectSize(tensor, shape);
-    const read = async () => new Tensor("F32", shape, await decode(file, tensor, shape));
+    const read = async () => new Tensor("F32", shape, await decode(file, tensor, shape, module instanceof Linear));
     parameter.source = { name: tensor.name, dtype: "F32", shape, read };
     if (!codes) continue;
-    const path = name.replace(/\.weight$/, "");
-    kinds.set(path, `codes of ${file.name}`);
-    if (codes.dtype === "I8") roundInput(modules.get(path) as Linear);
+    kinds.set(name.replace(/\.weight$/, ""), `codes of ${file.name}`);
+    if (codes.dtype === "I8" && module instanceof Linear) roundInput(module);
   }
   return { model, kinds };
 }
@@ -49,7 +49,7 @@ export function openOnnxModel(file: OnnxFile, checkpoint: Checkpoint): OnnxModel
 /** Codes in int8 multiply inputs that are rounded to int8, token by token. */
 function roundInput(linear: Linear): void {
   const args = presetScheme("W8A8", []).inputActivations;
-  if (!args || !(linear instanceof Linear)) return;
+  if (!args) return;
   const rounding = { ...roundingOf({ name: "input", args, value: 0, heads: 0 }) };
   linear.quantizeInput = (x) => quantizeDynamic(x, rounding);
 }
@@ -63,17 +63,18 @@ function expectSize({ name, shape: found }: ExternalTensor, shape: readonly numb
   throw new VerificationError(`${name}: ${message}`);
 }
 
-/** A parameter of this shape as it lies in a file: dense, transposed where it multiplies; in blocks of codes; or in int8, transposed. */
+/** A parameter of this shape as it lies in a file: dense, a linear's transposed where it multiplies; in blocks of codes; or in int8, transposed. */
 async function decode(
   file: OnnxFile,
   tensor: ExternalTensor,
   shape: readonly number[],
+  ofLinear: boolean,
 ): Promise<Float32Array<ArrayBuffer>> {
   const values = await file.read(tensor);
   if (!tensor.name.endsWith(".codes")) {
     const { data } = toFloat32(values as Tensor<"F32">);
     const multiplies = file.nodes.some(({ opType, inputs }) => opType === "MatMul" && inputs[1] === tensor.name);
-    return multiplies ? transposed(data, shape) : data;
+    return ofLinear && multiplies ? transposed(data, shape) : data;
   }
   const part = async (field: string) => {
     const found = file.tensors.get(tensor.name.replace(/codes$/, field));

@@ -18,7 +18,7 @@ import { openStoredModel } from "./stored-model.ts";
 
 /** Arguments of {@link verify}. */
 export interface VerifyOptions extends RunControl, SampleOptions, IntermediatesOptions {
-  /** The checkpoint: a folder, a Hub id, a GGUF file, or a folder that holds one. */
+  /** The checkpoint: a folder or a Hub id; or a GGUF file, or a folder that has one. */
   readonly model: string;
   /** The model that it was compressed from, to compare it with; without it, the files are looked at by themselves. */
   readonly source?: string;
@@ -30,7 +30,7 @@ export interface VerifyOptions extends RunControl, SampleOptions, IntermediatesO
 
 /** What is wrong with a checkpoint, and how near it is to its source. */
 export interface Verification extends FileCheck {
-  /** Where the checkpoint lies: a folder, or a GGUF file. */
+  /** Where the checkpoint lies. */
   readonly folder: string;
   /** Empty where all is well. */
   readonly problems: readonly Problem[];
@@ -85,20 +85,6 @@ async function verifyOnnx(folder: string, source: string | undefined, options: P
   }
 }
 
-/** A GGUF file by itself, or beside the checkpoint that it was exported from, or that this was made of. */
-async function verifyGguf(file: string, source: string | undefined, options: Place): Promise<Verification> {
-  if (source === undefined) return report(file, await checkGguf(file, { signal: options.signal }));
-  const original = await openBound(await resolveModel(source));
-  try {
-    const files = await checkGguf(file, { source: original, signal: options.signal });
-    if (files.problems.length > 0) return report(file, files);
-    const batches = await loadSamples(original.checkpoint, original.model, options);
-    return report(file, files, [await compareGguf(file, original.model, batches, placeOf(options))]);
-  } finally {
-    await original.checkpoint.close();
-  }
-}
-
 /** What the files tell, and then what the comparisons do. */
 function report(folder: string, files: FileCheck, findings: readonly Finding[] = []): Verification {
   return {
@@ -130,6 +116,20 @@ async function compare(folder: string, original: Source, options: Place): Promis
     return await compareModels(pair, batches, placeOf(options));
   } finally {
     await checkpoint.close();
+  }
+}
+
+/** A GGUF file by itself, or beside the checkpoint that it was exported from, or that this was made of. */
+async function verifyGguf(file: string, source: string | undefined, options: Place): Promise<Verification> {
+  if (source === undefined) return report(file, await checkGguf(file, options));
+  const original = await openBound(await resolveModel(source));
+  try {
+    const files = await checkGguf(file, { source: original, signal: options.signal });
+    if (files.problems.length > 0) return report(file, files);
+    const batches = await loadSamples(original.checkpoint, original.model, options);
+    return report(file, files, [await compareGguf(file, original.model, batches, placeOf(options))]);
+  } finally {
+    await original.checkpoint.close();
   }
 }
 
