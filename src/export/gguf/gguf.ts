@@ -33,10 +33,17 @@ export const gguf: ExportFormat = {
     for (const dtype of typesOf(settings)) {
       const files = await planFiles(source, dtype, settings);
       const path = await writeFiles(source, folder, files, settings);
-      if (settings.verify ?? true) await verifyWritten(path, source, settings);
+      if (settings.verify ?? true) await verifyReadable(path, files, source, settings);
     }
   },
 };
+
+/** Verifies a file, but for one with computed angles, which layerwise does not read: of that a warning tells. */
+async function verifyReadable(path: string, files: ModelFiles, source: ExportSource, settings: ExportSettings) {
+  if (!files.tensors.some((tensor) => "values" in tensor)) return verifyWritten(path, source, settings);
+  const message = `${path}: not verified: layerwise does not read files with ${ROPE_FACTORS}. Try it in llama.cpp.`;
+  settings.onProgress?.({ type: "warning", message });
+}
 
 /** Reads back what was written, and compares each weight with the checkpoint's. @throws VerificationError naming what is wrong */
 async function verifyWritten(path: string, source: ExportSource, { signal }: ExportSettings): Promise<void> {
