@@ -19,7 +19,7 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 export const LLAMA = here("../examples/moby-tiny");
 
 /** A tensor of a file, with its bytes. */
-export interface StoredTensor {
+interface StoredTensor {
   readonly name: string;
   type: TensorType;
   shape: readonly number[];

@@ -36,9 +36,6 @@ async function editModel(folder: string, change: (model: Model) => void): Promis
   await writeFile(path, ModelProto.encode(model).finish());
 }
 
-const setConfig = (folder: string, path: readonly string[], value: unknown) =>
-  setIn(folder, "config.json", path, value);
-
 const tensorOf = (model: Model, name: string) =>
   model.graph?.initializer?.find((one) => one.name === name) as onnxProto.onnx.ITensorProto;
 
@@ -93,7 +90,7 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
     message: "does not parse",
   },
   "a config.json without what transformers.js reads": {
-    damage: (folder) => setConfig(folder, ["transformers.js_config"], undefined),
+    damage: (folder) => setIn(folder, "config.json", ["transformers.js_config"], undefined),
     where: /config\.json$/,
     message: "transformers.js_config",
   },
@@ -118,7 +115,7 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
     message: "model_q4.onnx_data ends before it",
   },
   "weights in a file that config.json does not count": {
-    damage: (folder) => setConfig(folder, ["transformers.js_config", "use_external_data_format", FILE], 0),
+    damage: (folder) => setIn(folder, "config.json", ["transformers.js_config", "use_external_data_format", FILE], 0),
     where: `${Q}.codes`,
     message: "in model_q4.onnx_data, expected one of",
   },
