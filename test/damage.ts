@@ -17,7 +17,7 @@ export interface Damage {
 }
 
 /** What is damaged, and what it is compared with. */
-interface Undamaged {
+export interface Undamaged {
   readonly folder: string;
   readonly source: string;
 }

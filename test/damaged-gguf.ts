@@ -1,10 +1,22 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll } from "vitest";
+import { exportModel } from "../src/export/export-model.ts";
+import { modifierFor } from "../src/export/modifier-for.ts";
 import { encodeHeader, type TensorEntry } from "../src/gguf/encode-header.ts";
 import { align, planGguf } from "../src/gguf/layout.ts";
 import type { MetadataValue } from "../src/gguf/metadata.ts";
 import { parseGgufHeader } from "../src/gguf/parse-header.ts";
 import type { TensorType } from "../src/gguf/tensor-types.ts";
+import { QuantizationModifier } from "../src/modifiers/quantization.ts";
+import { oneshot } from "../src/oneshot.ts";
+import { type Damage, testDamages, type Undamaged } from "./damage.ts";
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+/** The model that files are made of. */
+export const LLAMA = here("../examples/moby-tiny");
 
 /** A tensor of a file, with its bytes. */
 interface StoredTensor {
@@ -70,5 +82,39 @@ export function tensorIn({ tensors }: GgufContent, name: string): StoredTensor {
 export function forgetDigests(folder: string): Promise<void> {
   return editGguf(folder, ({ metadata }) => {
     for (const key of [...metadata.keys()]) if (key.startsWith("layerwise.")) metadata.delete(key);
+  });
+}
+
+/** Makes a Q4_0 file before the tests of a file, and deletes it after these: its folder, and the checkpoint that it has the codes of. */
+export function makeGguf(): () => Undamaged {
+  let root: string;
+  const places = () => ({ folder: join(root, "exported"), source: join(root, "checkpoint") });
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), "layerwise-"));
+    const { folder, source } = places();
+    await quantizeFor("Q4_0", source);
+    await exportModel({ model: source, format: ["gguf"], output: folder });
+  }, 120_000);
+  afterAll(() => rm(root, { recursive: true, force: true }));
+  return places;
+}
+
+/** One test for each kind of damage to a GGUF file. */
+export function testGgufDamages(damages: Readonly<Record<string, Damage>>): void {
+  testDamages(damages, makeGguf(), forgetDigests);
+}
+
+/** moby-tiny, rounded to nearest with a scheme for a type of GGUF; those of K types look at what is calibrated. */
+export async function quantizeFor(dtype: string, output: string): Promise<void> {
+  const weights = modifierFor("gguf", dtype).options.configGroups?.group_0.weights;
+  const configGroups = { group_0: { targets: ["Linear"], weights } };
+  await oneshot({
+    model: LLAMA,
+    recipe: new QuantizationModifier({ configGroups, ignore: ["lm_head"] }),
+    dataset: here("../examples/calibration.jsonl"),
+    numCalibrationSamples: 4,
+    maxSeqLength: 64,
+    output,
+    threads: 1,
   });
 }
