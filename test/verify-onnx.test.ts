@@ -354,7 +354,7 @@ test("what was exported of a compressed checkpoint has its weights", async () =>
   expect([tensors > compressed, compressed]).toEqual([true, 28]);
 });
 
-test.each(["gpt2"])("%s in 8 bits: ONNX Runtime gives the logits of what was written", async (name) => {
+test.each(["gpt2", "mixtral"])("%s in 8 bits: ONNX Runtime gives the logits of what was written", async (name) => {
   const model = fileURLToPath(new URL(`fixtures/models/${name}`, import.meta.url));
   const output = join(await temporaryFolder(), "onnx");
   await exportModel({ model, format: ["onnx"], dtype: ["q8"], output });
