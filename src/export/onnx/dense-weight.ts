@@ -22,8 +22,8 @@ export function denseWeight(
   return {
     initializers: [{ name, dtype, shape }],
     async load() {
-      const values = await parameter.load();
-      return [fromFloat32(transposed ? transpose(values) : values, dtype)];
+      const values = fromFloat32(await parameter.load(), dtype);
+      return [transposed ? transpose(values) : values];
     },
     value: () => ({ value: name }),
     multiply(x) {
@@ -38,7 +38,7 @@ export function denseWeight(
 const TILE = 32;
 
 /** The matrix [columns, rows] of a matrix [rows, columns]. */
-export function transpose<D extends "F32" | "I8">(matrix: Tensor<D>): Tensor<D> {
+export function transpose<D extends ComputeDType | "I8">(matrix: Tensor<D>): Tensor<D> {
   const [rows, columns] = matrix.shape;
   const result = Tensor.zeros(matrix.dtype, [columns, rows]);
   const [from, to] = [matrix.data, result.data];
