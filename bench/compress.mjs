@@ -2,8 +2,9 @@
 //
 //   node bench/compress.mjs MODEL TEXTS OUTPUT SAMPLES RECIPE [PASSES [PRECISION]]
 import { oneshot } from "layerwise";
+import { runOptions } from "./run-options.mjs";
 
-const [model, dataset, output, samples, recipe, passes, precision = "F32"] = process.argv.slice(2);
+const [model, dataset, output, samples, recipe, passes, precision] = process.argv.slice(2);
 const phases = {};
 let [phase, since] = ["preparing", performance.now()];
 const begin = (next) => {
@@ -13,17 +14,9 @@ const begin = (next) => {
 
 const start = performance.now();
 await oneshot({
-  model,
-  recipe,
-  dataset,
+  ...runOptions({ model, dataset, samples, recipe, passes, precision }),
   output,
   overwrite: true,
-  precision,
-  numCalibrationSamples: Number(samples),
-  shuffleCalibrationSamples: false,
-  maxSeqLength: 512,
-  addSpecialTokens: false,
-  onePass: passes === "1",
   onProgress: (event) => {
     if (event.type === "phase") begin(event.phase);
   },

@@ -22,7 +22,7 @@ export interface MeasuredRun {
   readonly recipe?: string;
   /** The dtype to save in: "F32", as in the benchmark, by default. */
   readonly precision?: "auto" | "F32";
-  /** Whether glibc gives freed memory back at once, as the README advises for large models. */
+  /** Whether glibc gives freed memory back at once, as docs/command-line.md advises for large models. */
   readonly givesBack?: boolean;
 }
 

@@ -1,7 +1,7 @@
 import { f32 } from "../src/fx/types.ts";
 import { onnx } from "../src/ops/onnx.ts";
 import { OnnxWriter } from "../src/runtime/onnx-writer.ts";
-import { Runtime } from "../src/runtime/session.ts";
+import { Runtime } from "../src/runtime/runtime.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 
 const SIZE = 2048;

@@ -2,19 +2,12 @@
 //
 //   node bench/predict.mjs MODEL TEXTS SAMPLES RECIPE [PASSES [PRECISION]]
 import { estimate } from "layerwise";
+import { runOptions } from "./run-options.mjs";
 
-const [model, dataset, samples, recipe, passes, precision = "F32"] = process.argv.slice(2);
-const { seconds, peakBytes, outputBytes } = await estimate({
-  model,
-  recipe,
-  dataset,
-  precision,
-  numCalibrationSamples: Number(samples),
-  shuffleCalibrationSamples: false,
-  maxSeqLength: 512,
-  addSpecialTokens: false,
-  onePass: passes === "1",
-});
+const [model, dataset, samples, recipe, passes, precision] = process.argv.slice(2);
+const { seconds, peakBytes, outputBytes } = await estimate(
+  runOptions({ model, dataset, samples, recipe, passes, precision }),
+);
 const sum = (parts) => Object.values(parts).reduce((total, part) => total + part, 0);
 console.log(
   JSON.stringify({ seconds: sum(seconds), peakBytes: sum(peakBytes), outputBytes, parts: { seconds, peakBytes } }),

@@ -3,7 +3,7 @@ import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** The shape of a Llama, under the names of its config.json. */
-export interface ModelShape {
+interface ModelShape {
   readonly num_hidden_layers: number;
   readonly hidden_size: number;
   readonly intermediate_size: number;

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** What is calibrated on, and how. */
-export interface Calibration {
+interface Calibration {
   readonly samples: number;
   /** Tokens of each sample. */
   readonly length: number;

@@ -2,8 +2,17 @@
 
 export { Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 export { type ResolveOptions, resolveModel } from "./checkpoint/hub.ts";
-export { type CalibrationData, type CalibrationOptions, loadCalibrationData } from "./data/calibration.ts";
-export { type EvaluationOptions, loadEvaluationWindows } from "./data/evaluation.ts";
+export type { TensorInfo } from "./checkpoint/safetensors.ts";
+export type { DownloadProgress } from "./checkpoint/snapshot.ts";
+export type { CalibrationBatch, DataCollator } from "./data/batches.ts";
+export {
+  type CalibrationData,
+  type CalibrationOptions,
+  type CalibrationSettings,
+  type CalibrationSource,
+  loadCalibrationData,
+} from "./data/calibration.ts";
+export { type EvaluationOptions, type EvaluationWindow, loadEvaluationWindows } from "./data/evaluation.ts";
 export { loadTokenizer, type Tokenizer } from "./data/tokenizer.ts";
 export {
   CheckpointError,
@@ -19,6 +28,8 @@ export {
   VerificationError,
 } from "./errors.ts";
 export { type Estimate, type EstimateOptions, estimate } from "./estimate/estimate.ts";
+export type { Memory as EstimatedMemory } from "./estimate/memory.ts";
+export type { Seconds as EstimatedSeconds } from "./estimate/seconds.ts";
 export { type EvaluationSettings, evaluate } from "./evaluate/evaluate.ts";
 export { type EvaluateOptions, evaluatePerplexity, type Perplexity } from "./evaluate/perplexity.ts";
 export type { ExportFormat, ExportSettings } from "./export/export-format.ts";
@@ -36,10 +47,10 @@ export { defineFunction, wrap } from "./fx/function.ts";
 export { Graph, graphIsWellFormed } from "./fx/graph.ts";
 export { GraphModule } from "./fx/graph-module.ts";
 export { inlineCalls, type SelectOutputs } from "./fx/inline.ts";
-export { type Attributes, Node, type NodeOp } from "./fx/node.ts";
-export type { Argument, Constant, ForwardParameter, Operand, Output } from "./fx/traceable.ts";
+export { type Attributes, type FunctionTarget, Node, type NodeOp } from "./fx/node.ts";
+export type { Argument, Constant, ForwardParameter, Operand, Output, Traceable } from "./fx/traceable.ts";
 export { Tracer } from "./fx/tracer.ts";
-export { bool, f32, formatType, i64, type TensorType, type TupleType, type ValueType } from "./fx/types.ts";
+export { bool, type Dim, f32, formatType, i64, type TensorType, type TupleType, type ValueType } from "./fx/types.ts";
 export { CausalLM } from "./models/causal-lm.ts";
 export { defineFamily, type ModelFamily } from "./models/family.ts";
 export { createModel, MODEL_FAMILIES } from "./models/registry.ts";
@@ -48,9 +59,11 @@ export { GPTQModifier, type GPTQOptions } from "./modifiers/gptq.ts";
 export { LogarithmicEqualizationModifier } from "./modifiers/logarithmic-equalization.ts";
 export type {
   CompressionStage,
+  ConfigChange,
   CoupledModules,
   EquivalentChange,
   FinalizeContext,
+  HasWeight,
   Modifier,
   ModifierContext,
   ModuleReport,
@@ -67,6 +80,7 @@ export { WandaPruningModifier } from "./modifiers/pruning/wanda.ts";
 export { QuantizationModifier } from "./modifiers/quantization.ts";
 export type { QuantizationOptions } from "./modifiers/quantization-options.ts";
 export { QuIPModifier, type QuIPOptions } from "./modifiers/quip.ts";
+export type { RotationOptions } from "./modifiers/rotation/options.ts";
 export type { DuoScaling } from "./modifiers/smoothing/grid.ts";
 export type { MappingPatterns } from "./modifiers/smoothing/resolve-mappings.ts";
 export { type SmoothingAlgorithm, SmoothQuantModifier, type SmoothQuantOptions } from "./modifiers/smoothquant.ts";
@@ -109,22 +123,23 @@ export {
   modifierTypes,
   type RecipeSource,
 } from "./recipe/modifiers.ts";
+export type { Variables } from "./recipe/variables.ts";
 export { writeRecipe } from "./recipe/write.ts";
 export type { Value } from "./runtime/executable.ts";
 export type { Device } from "./runtime/session.ts";
-export type { QuantizationArgs } from "./schemes/arguments.ts";
+export type { QuantizationArgs, Strategy } from "./schemes/arguments.ts";
 export type { CodeDType } from "./schemes/code-type.ts";
 export { presetNames, presetScheme } from "./schemes/presets.ts";
 export { computeQParams, type QParams, type Range } from "./schemes/qparams.ts";
 export { dequantizeWeight, type QuantizedWeight, quantizeWeight } from "./schemes/quantize.ts";
 export type { ModelQuantization } from "./schemes/quantized-values.ts";
-export type { PartialScheme, QuantizationScheme } from "./schemes/scheme.ts";
+export type { FormatName, PartialScheme, QuantizationScheme } from "./schemes/scheme.ts";
 export { populateConcreteArgs } from "./sequential/concrete-args.ts";
 export { traceConsumedNames } from "./sequential/consumed-names.ts";
 export { type DispatchedModel, type DispatchOptions, dispatchForSequential } from "./sequential/dispatch.ts";
 export type { Phase, ProgressEvent, RunControl } from "./sequential/events.ts";
 export type { CalibrationExecutor, Observed, OnBatch } from "./sequential/executor.ts";
-export { type Batch, IntermediatesCache } from "./sequential/intermediates.ts";
+export { type Batch, IntermediatesCache, type IntermediatesOptions } from "./sequential/intermediates.ts";
 export { LocalExecutor, type LocalExecutorOptions } from "./sequential/local-executor.ts";
 export { ParallelExecutor } from "./sequential/parallel-executor.ts";
 export { type BoundaryRule, type PartitionOptions, topologicalPartition } from "./sequential/partition.ts";
@@ -139,8 +154,9 @@ export {
   getSequentialTargets,
   type TargetArguments,
 } from "./sequential/targets.ts";
+export type { SubgraphOptions } from "./sequential/trace-for-run.ts";
 export { type SubgraphSummary, type TraceOptions, traceModel } from "./sequential/trace-model.ts";
-export { type SampleInput, traceSubgraphs } from "./sequential/trace-subgraphs.ts";
+export { type CutOptions, type SampleInput, traceSubgraphs } from "./sequential/trace-subgraphs.ts";
 export { SequentialTracer, type SequentialTracerOptions } from "./sequential/tracer.ts";
 export { fromFloat32, toFloat32 } from "./tensor/convert.ts";
 export type { DType, FloatDType } from "./tensor/dtype.ts";

@@ -1,5 +1,5 @@
 /** A recipe that a fixture's model takes. */
-export interface FittingRecipe {
+interface FittingRecipe {
   /** Name of the model; a Llama by default. */
   readonly model?: string;
   /** Options that are not the defaults, where there are some. */

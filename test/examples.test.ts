@@ -6,7 +6,7 @@ import { toFloat32 } from "../src/tensor/convert.ts";
 import type { FloatDType } from "../src/tensor/dtype.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { readSafetensors } from "./read-safetensors.ts";
-import { readmeBlocks, transcript } from "./transcript.ts";
+import { codeBlocks, transcript } from "./transcript.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -45,7 +45,7 @@ test("the example of an own modifier zeroes half of the weights, in the saved ch
 
 test("the demo prints what the README shows: perplexity and size before and after", async () => {
   const printed = await run("demo.ts");
-  expect(printed).toMatch(transcript(readmeBlocks("text")[0]));
+  expect(printed).toMatch(transcript(codeBlocks("text")[0]));
   expect(printed).toMatch(
     /^before: 7\.34 MB, perplexity 5[67]\.\d+\n[\s\S]*after: {2}2\.68 MB, perplexity 5[678]\.\d+/,
   );

@@ -15,7 +15,7 @@ import { loadFixtureModel, readFixtureConfig, readGoldenLogits } from "./fixture
 import { readSafetensors } from "./read-safetensors.ts";
 import { recordQuantized } from "./record-quantized.ts";
 import { runSequentially } from "./run-model.ts";
-import { SecondMoments } from "./second-moments.ts";
+import { SecondMoments, trace } from "./second-moments.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const folderOf = (name: string) => fileURLToPath(new URL(`./fixtures/models/${name}`, import.meta.url));
@@ -142,10 +142,6 @@ async function observe(name: string, given: Partial<OneshotOptions> = {}): Promi
   const observer = new SecondMoments((module) => /Expert|MoeBlock|MLP/.test(module.constructor.name));
   await run(name, observer, given);
   return new Map([...observer.moments].map(([path, moment]) => [path, trace(moment)]));
-}
-
-function trace({ shape: [size], data }: Tensor<"F32">): number {
-  return Array.from({ length: size }, (_, index) => data[index * (size + 1)]).reduce((sum, one) => sum + one, 0);
 }
 
 function equal(a?: QuantizedWeight, b?: QuantizedWeight): boolean {

@@ -35,6 +35,7 @@ async function quantize(dtype: string): Promise<string> {
   const recipe = new QuantizationModifier({
     configGroups: { group_0: { targets: ["Linear"], weights } },
     ignore: ["lm_head"],
+    weightObserver: "memoryless_minmax", // without data
   });
   await oneshot({ model: moby, recipe, output });
   return output;

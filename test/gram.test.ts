@@ -3,7 +3,7 @@ import { f32 } from "../src/fx/types.ts";
 import { secondMoment } from "../src/modifiers/tap.ts";
 import { gramPanels } from "../src/ops/gram.ts";
 import { Executable } from "../src/runtime/executable.ts";
-import { Runtime } from "../src/runtime/session.ts";
+import { Runtime } from "../src/runtime/runtime.ts";
 import { Buffers } from "../src/tensor/buffers.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { traceFunction } from "./trace-function.ts";

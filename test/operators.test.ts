@@ -18,7 +18,7 @@ import { addRouted, gatherRouted, routedTo, routeTokens, shareOfRouted, zerosLik
 import { squaredError } from "../src/ops/squared-error.ts";
 import { transformBlocks } from "../src/ops/transform.ts";
 import { Executable } from "../src/runtime/executable.ts";
-import { Runtime } from "../src/runtime/session.ts";
+import { Runtime } from "../src/runtime/runtime.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { quantizationCases } from "./quantization-cases.ts";
 import { readSafetensors } from "./read-safetensors.ts";

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "./temporary-folder.ts";
+import { DOCUMENTS } from "./transcript.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const run = promisify(execFile);
@@ -20,7 +21,7 @@ test("the packed package installs and runs in an empty folder, and has types", a
   const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], { cwd: here("..") });
   const [{ filename, files }] = JSON.parse(stdout);
   const outside = files.map(({ path }: { path: string }) => path).filter((path: string) => !path.startsWith("dist/"));
-  expect(outside.sort()).toEqual(["CHANGELOG.md", "LICENSE", "README.md", "package.json"]);
+  expect(outside.sort()).toEqual(["CHANGELOG.md", "LICENSE", "package.json", ...DOCUMENTS].sort());
 
   const app = join(folder, "app");
   await mkdir(app);

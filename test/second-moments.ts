@@ -31,3 +31,8 @@ export class SecondMoments implements Modifier {
     }
   }
 }
+
+/** The sum of the diagonal of a square matrix: of XᵀX, all that a module has read, squared. */
+export function trace({ shape: [size], data }: Tensor<"F32">): number {
+  return Array.from({ length: size }, (_, index) => data[index * (size + 1)]).reduce((sum, one) => sum + one, 0);
+}

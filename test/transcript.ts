@@ -1,11 +1,23 @@
 import { readFileSync } from "node:fs";
 
-/** The README's text. */
-export const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+/** What a reader is shown, in the order in which it is run: paths in the project. */
+export const DOCUMENTS = [
+  "README.md",
+  "docs/command-line.md",
+  "docs/export.md",
+  "docs/library.md",
+  "docs/recipes.md",
+  "docs/figures.md",
+];
 
-/** Contents of the README's code blocks in a language, in order. */
-export function readmeBlocks(language: string): string[] {
-  return [...readme.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
+/** The text of all documents, one after another. */
+export const documentation = DOCUMENTS.map((path) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8")).join(
+  "\n",
+);
+
+/** Contents of the documents' code blocks in a language, in order. */
+export function codeBlocks(language: string): string[] {
+  return [...documentation.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
     .filter(([, found]) => found === language)
     .map(([, , content]) => content);
 }

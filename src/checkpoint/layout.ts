@@ -26,7 +26,7 @@ export interface FileLayout {
 }
 
 /** Bytes of a shard where nothing else is asked for, as in Hugging Face's libraries. */
-export const DEFAULT_SHARD_SIZE = 20e9;
+const DEFAULT_SHARD_SIZE = 20e9;
 
 /** Where Python's safetensors puts the tensors of each dtype: those with large elements first. */
 const RANK = {

@@ -11,7 +11,7 @@ export interface DownloadProgress {
 }
 
 /** Which snapshot is wanted, and who is told of its progress. */
-export interface SnapshotOptions {
+interface SnapshotOptions {
   /** A branch, tag or commit. */
   readonly revision: string;
   /** Called before each file. */

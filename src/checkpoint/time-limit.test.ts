@@ -17,6 +17,16 @@ test.each([
   expect(() => timeLimited(task, "x.yaml", { seconds: () => 0.05, failure: RecipeError })()).toThrow(RecipeError);
 });
 
+test("time in which nothing is computed does not count", () => {
+  let calls = 0;
+  const task = () => {
+    if (calls++ === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); // until it is stopped
+    return "done";
+  };
+  expect(timeLimited(task, "x.json", { seconds: () => 1 })()).toBe("done");
+  expect(calls).toBe(2);
+});
+
 test("arguments, results and errors pass as they are, call after call", () => {
   const values = [{}, undefined, Symbol("s")];
   const same = timeLimited((value: unknown) => value, "x");

@@ -21,7 +21,43 @@ import { formatBytes, formatSeconds } from "./text.ts";
 
 /** `layerwise compress MODEL --recipe R --dataset D --output O`. */
 export function registerCompress(program: Command): void {
-  const command = program
+  const command = addRunOptions(addExportOptions(declareCompress(program)));
+  command.action(async (model: string, { shuffle, set, json, profile, dryRun, ...options }) => {
+    const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
+    const profiler = profile && new Profiler();
+    const recipe = options.schemeFor ? modifierFor(options.schemeFor, options.dtype?.[0]) : options.recipe;
+    if (!recipe) command.error("error: neither --recipe nor --scheme-for, expected one of them");
+    const run = {
+      ...options,
+      recipe,
+      model,
+      shuffleCalibrationSamples: shuffle,
+      recipeArgs: set && parseVariables(set),
+      onProgress: progress.onProgress,
+      signal: interruptible(),
+      profiler,
+    };
+    if (dryRun) {
+      const expected = await estimate({ ...run, onProgress: json ? undefined : run.onProgress });
+      process.stdout.write(`${json ? JSON.stringify(expected) : formatEstimate(expected)}\n`);
+      return;
+    }
+    const start = performance.now();
+    await oneshot(run).finally(() => profiler?.write(profile));
+    progress.finish();
+    if (profiler) process.stderr.write(`${formatSelfTimes(profiler.spans)}\n`);
+    process.stderr.write(`${await summaryOf(options.output, (performance.now() - start) / 1000)}\n`);
+  });
+}
+
+/** What a run has come to, in one line. */
+async function summaryOf(output: string, seconds: number): Promise<string> {
+  const { bytes, ratio } = await inspectCheckpoint(output);
+  return `${output}: ${formatBytes(bytes)}, ${ratio.toFixed(2)} times smaller than at 16 bits, in ${formatSeconds(seconds)}`;
+}
+
+function declareCompress(program: Command): Command {
+  return program
     .command("compress")
     .description("compress a checkpoint as a recipe says")
     .argument("<model>", "a checkpoint's folder, or a Hub id")
@@ -67,27 +103,4 @@ export function registerCompress(program: Command): void {
     .option("--profile <file>", "write a trace of where the time goes, for Perfetto or chrome://tracing")
     .option("--dry-run", "predict time, peak memory and output size from the trace; reads no weights, writes nothing")
     .option("--json", "print each event, or what is predicted, as a line of JSON");
-  addRunOptions(addExportOptions(command)).action(
-    async (model: string, { shuffle, set, json, profile, dryRun, ...options }) => {
-      const start = performance.now();
-      const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
-      const profiler = profile && new Profiler();
-      const control = { onProgress: progress.onProgress, signal: interruptible(), profiler };
-      const recipeArgs = set && parseVariables(set);
-      const recipe = options.schemeFor ? modifierFor(options.schemeFor, options.dtype?.[0]) : options.recipe;
-      if (!recipe) command.error("error: neither --recipe nor --scheme-for, expected one of them");
-      const run = { ...options, recipe, model, shuffleCalibrationSamples: shuffle, recipeArgs, ...control };
-      if (dryRun) {
-        const expected = await estimate({ ...run, onProgress: json ? undefined : control.onProgress });
-        process.stdout.write(`${json ? JSON.stringify(expected) : formatEstimate(expected)}\n`);
-        return;
-      }
-      await oneshot(run).finally(() => profiler?.write(profile));
-      progress.finish();
-      if (profiler) process.stderr.write(`${formatSelfTimes(profiler.spans)}\n`);
-      const { bytes, ratio } = await inspectCheckpoint(options.output);
-      const summary = `${formatBytes(bytes)}, ${ratio.toFixed(2)} times smaller than at 16 bits`;
-      process.stderr.write(`${options.output}: ${summary}, in ${formatSeconds((performance.now() - start) / 1000)}\n`);
-    },
-  );
 }

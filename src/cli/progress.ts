@@ -9,7 +9,7 @@ interface Position {
 }
 
 /** Where progress is written, and whether a line there can be written over. */
-export interface ProgressTarget {
+interface ProgressTarget {
   write(text: string): unknown;
   readonly isTTY?: boolean;
 }

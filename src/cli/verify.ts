@@ -12,7 +12,7 @@ export function registerVerify(program: Command): void {
   const command = program
     .command("verify")
     .description("read a checkpoint back, and tell what is wrong with it; exit code 1 if anything is")
-    .argument("<model>", "a checkpoint's folder, or a Hub id")
+    .argument("<model>", "a checkpoint's folder, a GGUF file, or a Hub id")
     .option("-s, --source <model>", "the model that it was compressed from, to compare it with layer by layer")
     .option("-d, --dataset <file>", "a text file to compare them on (default: a few passages)")
     .option("--windows <n>", "windows from the start of the text (default: 4)", positiveInteger)

@@ -3,7 +3,7 @@ import { pad, type Sample, truncate } from "./samples.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** The model's inputs for one run, each I64[batch, tokens]; `attention_mask` is 0 on padding. */
-export type Batch = Readonly<{ input_ids: Tensor<"I64">; attention_mask: Tensor<"I64"> }>;
+export type CalibrationBatch = Readonly<{ input_ids: Tensor<"I64">; attention_mask: Tensor<"I64"> }>;
 
 /** How samples of different lengths become one batch: cut to the shortest, or padded to the longest. */
 export type DataCollator = (typeof DATA_COLLATORS)[number];
@@ -12,15 +12,18 @@ export type DataCollator = (typeof DATA_COLLATORS)[number];
 export const DATA_COLLATORS = ["truncation", "padding"] as const;
 
 /** How samples are put together. */
-export interface BatchOptions {
+interface BatchOptions {
   readonly batchSize: number;
   readonly dataCollator: DataCollator;
   readonly tokenizer?: Tokenizer;
 }
 
 /** Neighbouring samples in batches of `batchSize`, the last of which may be smaller. */
-export function toBatches(samples: readonly Sample[], { batchSize, dataCollator, tokenizer }: BatchOptions): Batch[] {
-  const batches: Batch[] = [];
+export function toBatches(
+  samples: readonly Sample[],
+  { batchSize, dataCollator, tokenizer }: BatchOptions,
+): CalibrationBatch[] {
+  const batches: CalibrationBatch[] = [];
   for (let start = 0; start < samples.length; start += batchSize) {
     const members = samples.slice(start, start + batchSize);
     const lengths = members.map(({ inputIds }) => inputIds.length);
@@ -33,7 +36,7 @@ export function toBatches(samples: readonly Sample[], { batchSize, dataCollator,
   return batches;
 }
 
-function stack(samples: readonly Sample[]): Batch {
+function stack(samples: readonly Sample[]): CalibrationBatch {
   return {
     input_ids: toTensor(samples.map(({ inputIds }) => inputIds)),
     attention_mask: toTensor(samples.map(({ inputIds, attentionMask }) => attentionMask ?? inputIds.map(() => 1))),

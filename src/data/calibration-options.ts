@@ -16,7 +16,7 @@ export interface CalibrationOptions {
   readonly padToMaxLength?: boolean;
   /** Whether samples are joined, and cut into blocks of `maxSeqLength` of which the last, if short, is dropped. False. */
   readonly concatenateData?: boolean;
-  /** 512. */
+  /** Samples to calibrate on. 512. */
   readonly numCalibrationSamples?: number;
   /** Whether samples are drawn from all rows, instead of the first ones in order. True. */
   readonly shuffleCalibrationSamples?: boolean;

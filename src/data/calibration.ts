@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { DataError } from "../errors.ts";
-import { type Batch, toBatches } from "./batches.ts";
+import { type CalibrationBatch, toBatches } from "./batches.ts";
 import { type CalibrationOptions, type CalibrationSettings, completeOptions } from "./calibration-options.ts";
 import { type Content, isBlank, readContent } from "./content.ts";
 import { type RowSource, readRows, sourceName } from "./rows.ts";
@@ -14,7 +14,7 @@ export type CalibrationSource = RowSource;
 
 /** Token ids in batches, ready to run. */
 export interface CalibrationData {
-  readonly batches: readonly Batch[];
+  readonly batches: readonly CalibrationBatch[];
   /** What the user should know: fewer samples than asked for, rows without tokens, tokens cut. */
   readonly warnings: readonly string[];
   /** SHA-256 of all batches, in hexadecimal: equal for equal data only. */
@@ -96,11 +96,11 @@ function toSample(content: Content, settings: CalibrationSettings): Sample {
 }
 
 /** Tokens in all batches, padding included. */
-function countTokens(batches: readonly Batch[]): number {
+function countTokens(batches: readonly CalibrationBatch[]): number {
   return batches.reduce((sum, { input_ids }) => sum + input_ids.data.length, 0);
 }
 
-function digestOf(batches: readonly Batch[]): string {
+function digestOf(batches: readonly CalibrationBatch[]): string {
   const hash = createHash("sha256");
   for (const { input_ids, attention_mask } of batches) {
     hash.update(`[${input_ids.shape}]`).update(input_ids.bytes).update(attention_mask.bytes);

@@ -10,7 +10,7 @@ export type EvaluationWindow = Readonly<{ input_ids: Tensor<"I64"> }>;
 /** Which part of a text is evaluated. */
 export interface EvaluationOptions {
   readonly tokenizer: Tokenizer;
-  /** 32. */
+  /** Windows of the text, from its start. 32. */
   readonly windows?: number;
   /** Tokens in each window. 512. */
   readonly length?: number;

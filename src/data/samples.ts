@@ -9,7 +9,7 @@ export interface Sample {
 }
 
 /** How contents become samples. */
-export interface SampleOptions {
+interface SampleOptions {
   /** Longer samples are cut; Infinity for no bound. */
   readonly maxSeqLength: number;
   readonly addSpecialTokens: boolean;

@@ -1,5 +1,5 @@
 /** Which of many items are taken. */
-export interface Selection {
+interface Selection {
   readonly count: number;
   /** Whether they are drawn at random from all items, instead of the first ones in order. */
   readonly shuffle: boolean;

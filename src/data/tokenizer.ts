@@ -16,10 +16,13 @@ export interface Tokenizer {
   encode(text: string, options: { readonly addSpecialTokens: boolean }): number[];
   /** The padding token, or the end token where there is none. */
   readonly padTokenId: number | null;
+  /** The end token; null where there is none. */
   readonly eosTokenId: number | null;
+  /** Where padding goes, if a batch is padded. */
   readonly paddingSide: "left" | "right";
   /** The longest sequence the model takes, Infinity if not known. */
   readonly modelMaxLength: number;
+  /** Turns the messages of a chat into text; absent where the model has no template. */
   readonly chatTemplate?: ChatTemplate;
 }
 

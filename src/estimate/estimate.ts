@@ -8,7 +8,7 @@ import { mergeQuantization } from "../modifiers/initialize.ts";
 import type { OneshotOptions } from "../oneshot-options.ts";
 import { prepare } from "../preparation.ts";
 import { createMatrixProducts } from "../runtime/matrix-products.ts";
-import { Runtime } from "../runtime/session.ts";
+import { Runtime } from "../runtime/runtime.ts";
 import { defaultMemoryBudget } from "../sequential/intermediates.ts";
 import { packBatches } from "../sequential/pack-batches.ts";
 import { threadsForModel } from "../sequential/threads-for-model.ts";
@@ -23,6 +23,7 @@ export type EstimateOptions = Omit<OneshotOptions, "output" | "overwrite" | "res
 
 /** What a run is going to take. */
 export interface Estimate {
+  /** How many the model is cut into. */
   readonly subgraphs: number;
   /** Calibration tokens, padding included. */
   readonly tokens: number;

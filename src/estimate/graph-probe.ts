@@ -5,7 +5,7 @@ import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { mul } from "../ops/arithmetic.ts";
 import { Executable } from "../runtime/executable.ts";
-import type { Runtime } from "../runtime/session.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { fastest } from "./fastest.ts";
 import type { Rates } from "./rates.ts";

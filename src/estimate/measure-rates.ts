@@ -1,6 +1,6 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { KernelPool } from "../kernels/pool.ts";
-import type { Runtime } from "../runtime/session.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { probeCompression } from "./compression-probe.ts";
 import { probeDisk } from "./disk-probe.ts";
 import { probeGraphs } from "./graph-probe.ts";

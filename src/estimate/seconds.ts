@@ -3,8 +3,11 @@ import type { Step } from "./steps.ts";
 
 /** Seconds that a run takes, by what it does. */
 export interface Seconds {
+  /** Running the model on the calibration data. */
   readonly calibrationAndPropagation: number;
+  /** What the modifiers do with the weights. */
   readonly compression: number;
+  /** Reading and writing weights, and checking what was written. */
   readonly disk: number;
 }
 

@@ -32,7 +32,7 @@ export interface Step {
 }
 
 /** A run before it begins. */
-export interface PlannedRun {
+interface PlannedRun {
   readonly subgraphs: readonly Subgraph[];
   readonly modifiers: readonly Modifier[];
   readonly batches: readonly Batch[];

@@ -19,7 +19,9 @@ export interface EvaluationSettings extends RunControl {
   readonly windows?: number;
   /** Tokens in each window. 512. */
   readonly length?: number;
+  /** Where it is computed. "cpu". */
   readonly device?: Device;
+  /** Threads for one operator; by default one for each core. */
   readonly threads?: number;
 }
 

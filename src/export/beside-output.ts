@@ -9,7 +9,7 @@ import { type ExportRequest, resolveFormats } from "./registry.ts";
 const OUTPUT_FORMAT = "compressed-tensors";
 
 /** What a run that compresses is told of the formats that it exports to at its end. */
-export interface BesideOptions extends Partial<ExportRequest>, RunControl {
+interface BesideOptions extends Partial<ExportRequest>, RunControl {
   readonly output: string;
   readonly overwrite?: boolean;
   readonly verify?: boolean;

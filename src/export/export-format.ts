@@ -18,6 +18,7 @@ export interface ExportSettings extends RunControl {
 
 /** A format of another runtime, which a finished checkpoint can be written in. */
 export interface ExportFormat {
+  /** As `format` of a run or of an export spells it. */
   readonly name: string;
   /** What `dtypes` may name. */
   readonly dtypes: readonly string[];

@@ -18,6 +18,7 @@ import type { ModelQuantization } from "../schemes/quantized-values.ts";
 export interface ExportSubject {
   /** config.json, and the files beside the weights. */
   readonly checkpoint: Checkpoint;
+  /** Modules and parameters; what these read is bound when files are written. */
   readonly model: CausalLM;
   /** What is quantized, or is going to be, and how. */
   readonly quantization: ModelQuantization;

@@ -12,7 +12,7 @@ import { readQuantizationConfig } from "./quantization-config.ts";
 import type { SparseFormatName } from "./sparse.ts";
 
 /** What a checkpoint's `quantization_config` says of a model. */
-export interface CheckpointQuantization extends ModelQuantization {
+interface CheckpointQuantization extends ModelQuantization {
   /** How pruned weights are stored; null for dense. */
   readonly sparsity: SparseFormatName | null;
   /** What rotates weights, and inputs or outputs along with them. */

@@ -10,6 +10,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 export interface CompressedModules {
   /** The part's place among the parts that the model is compressed in. */
   readonly index: number;
+  /** Weights that are stored as codes. */
   readonly quantized: ReadonlyMap<Linear, QuantizedWeight>;
   /** Values that the saved dtype holds. */
   readonly parameters: ReadonlyMap<Parameter, Tensor<"F32">>;
@@ -19,6 +20,7 @@ export interface CompressedModules {
   readonly unsaved: ReadonlyMap<Parameter, Tensor<"F32"> | undefined>;
   /** What each modifier has reported, in the order of the recipe. */
   readonly reports: readonly (readonly ModuleReport[])[];
+  /** What the modifiers have warned of. */
   readonly warnings: readonly string[];
   /** What was seen so far of modules that later parts call again, by a name that is the same in every run. */
   readonly pending: ReadonlyMap<string, Statistic>;

@@ -19,7 +19,7 @@ import { narrow } from "./narrow.ts";
 import { type OutputPlan, type Precision, plannedDType, planOutput, savedDType } from "./output-plan.ts";
 
 /** What is written where, and how. */
-export interface CompressedOutputOptions extends OutputFolderOptions {
+interface CompressedOutputOptions extends OutputFolderOptions {
   readonly model: Module;
   readonly checkpoint: Checkpoint;
   /** The model as the checkpoint has it, where the other is a smaller one. */

@@ -16,21 +16,28 @@ export interface StorageSummary {
    * dense tensors.
    */
   readonly weights: string;
+  /** How many are stored so. */
   readonly modules: number;
+  /** Elements of their weights; scales and zero points do not count. */
   readonly parameters: number;
+  /** Bytes of their tensors, scales and zero points included. */
   readonly bytes: number;
 }
 
 /** What a checkpoint holds. */
 export interface CheckpointSummary {
   readonly folder: string;
+  /** `model_type` of config.json. */
   readonly modelType: string;
+  /** In the order of the checkpoint's tensors. */
   readonly storage: readonly StorageSummary[];
   /** How keys and values are quantized before attention reads them; null where they are not. */
   readonly keysAndValues: string | null;
   /** Linear modules that are not quantized. */
   readonly ignored: readonly string[];
+  /** Elements of all parameters; scales and zero points do not count. */
   readonly parameters: number;
+  /** Bytes of all tensors. */
   readonly bytes: number;
   /** Size of the same parameters at 16 bits, divided by `bytes`. */
   readonly ratio: number;

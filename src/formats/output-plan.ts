@@ -46,28 +46,15 @@ export function planOutput(
   precision: Precision = "auto",
   original: Module = model,
 ): OutputPlan {
-  const quantized = new Map<Linear, { path: string; format: Format }>();
-  const dense = new Map<string, Parameter>();
-  const replaced = new Set<Parameter>();
-  for (const [path, module] of model.namedModules()) {
-    const scheme = quantization.schemes.get(module);
-    for (const [field, parameter] of module.ownParameters()) {
-      const name = `${path}.${field}`;
-      if (module instanceof Linear && scheme?.weights && field === "weight") {
-        quantized.set(module, { path, format: formatOf(scheme, path) });
-        replaced.add(parameter);
-      } else if (!(parameter instanceof Buffer) && parameter.source) {
-        const stored = parameter.source.name; // a tied weight has the name that it is first met at
-        if (stored === name || stored === withoutPrefix(model, name)) dense.set(stored, parameter);
-      }
-    }
-  }
-  const known = new Set([...dense.keys(), ...[...quantized.values()].map(({ path }) => `${path}.weight`)]);
-  for (const { source } of replaced) if (source) known.add(source.name);
-  for (const name of compressedTensorNames(original, checkpoint)) known.add(name);
-  for (const [, { source }] of original.namedParameters()) if (original !== model && source) known.add(source.name);
-  const surplus = [...checkpoint.tensors.keys()].filter((name) => !known.has(name));
+  const { quantized, dense, replaced } = placeParameters(model, quantization);
   const activations = planActivations(model, quantization, precision);
+  const surplus = surplusOf(checkpoint, [
+    ...dense.keys(),
+    ...[...quantized.values()].map(({ path }) => `${path}.weight`),
+    ...namesIn([...replaced]),
+    ...compressedTensorNames(original, checkpoint),
+    ...(original === model ? [] : namesIn(original.namedParameters().map(([, parameter]) => parameter))),
+  ]);
   const paths = new Set([...quantized.values()].map(({ path }) => path));
   for (const name of surplus) checkFree(name, paths);
   const tensors = [
@@ -82,6 +69,38 @@ export function planOutput(
   const isUntied = model instanceof CausalLM && model.isUntied;
   const unties = isUntied || [...replaced].some((parameter) => [...dense.values()].includes(parameter));
   return { tensors, quantized, activations, dense, surplus, unties };
+}
+
+/** Which weights are written compressed, and which parameters as they are, by the names that they are stored under. */
+function placeParameters(model: Module, { schemes }: ModelQuantization) {
+  const quantized = new Map<Linear, { path: string; format: Format }>();
+  const dense = new Map<string, Parameter>();
+  const replaced = new Set<Parameter>();
+  for (const [path, module] of model.namedModules()) {
+    const scheme = schemes.get(module);
+    for (const [field, parameter] of module.ownParameters()) {
+      const name = `${path}.${field}`;
+      if (module instanceof Linear && scheme?.weights && field === "weight") {
+        quantized.set(module, { path, format: formatOf(scheme, path) });
+        replaced.add(parameter);
+      } else if (!(parameter instanceof Buffer) && parameter.source) {
+        const stored = parameter.source.name; // a tied weight has the name that it is first met at
+        if (stored === name || stored === withoutPrefix(model, name)) dense.set(stored, parameter);
+      }
+    }
+  }
+  return { quantized, dense, replaced };
+}
+
+/** The names that parameters are stored under. */
+function namesIn(parameters: readonly Parameter[]): string[] {
+  return parameters.flatMap(({ source }) => (source ? [source.name] : []));
+}
+
+/** The checkpoint's tensors but those of `known` names. */
+function surplusOf({ tensors }: Checkpoint, known: readonly string[]): string[] {
+  const names = new Set(known);
+  return [...tensors.keys()].filter((name) => !names.has(name));
 }
 
 /** The tensors of calibrated activations, in the dtype of the module's weights, global scales in F32. */

@@ -12,7 +12,7 @@ import { SPARSE_FORMATS, type SparseFormatName } from "./sparse.ts";
 import { transformGroupSchema, transformGroupToJson } from "./transform-config.ts";
 
 /** What is quantized in a checkpoint, and how. */
-export interface QuantizationConfig {
+interface QuantizationConfig {
   /** In the order of `config_groups`; each with its format. */
   readonly groups: readonly QuantizationScheme[];
   /** Full names, class names, or `re:` patterns of modules that no group takes. */

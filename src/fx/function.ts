@@ -5,12 +5,12 @@ import type { Operand } from "./traceable.ts";
 import type { ValueType } from "./types.ts";
 
 /** A function of graph values that is traced through like a forward, or, where a trace ignores it, is one node. */
-export interface CompositeFunction extends FunctionTarget {
+interface CompositeFunction extends FunctionTarget {
   readonly body: (...inputs: Node[]) => Node;
 }
 
 /** A function on concrete tensors that runs as plain JavaScript between the compiled parts of a graph. */
-export interface OpaqueFunction extends FunctionTarget {
+interface OpaqueFunction extends FunctionTarget {
   readonly run: (...inputs: Tensor[]) => Tensor | Promise<Tensor>;
 }
 

@@ -21,6 +21,7 @@ export type Output = Node | Readonly<Record<string, Node>>;
 /** One argument of a root's forward. An argument without a default is required. */
 export interface ForwardParameter {
   readonly name: string;
+  /** Its value where none is given; an argument without one is required. */
   readonly default?: Constant;
   /** Takes what no other argument does: "positional" as a list, "keyword" by name. */
   readonly variadic?: "positional" | "keyword";

@@ -6,6 +6,7 @@ export type Dim = number | string;
 /** Dtype and shape of one tensor. */
 export interface TensorType {
   readonly dtype: DType;
+  /** Sizes, or names of sizes that vary from batch to batch. */
   readonly shape: readonly Dim[];
 }
 

@@ -12,6 +12,9 @@ export function isKBlockType(type: string | undefined): type is KBlockType {
 /** Elements of a block. */
 export const K_BLOCK = 256;
 
+/** Of each type: codes that share a scale, and the largest whole number that a scale, or an offset, can be. */
+export const K_SCALES = { Q4_K: { size: 32, largest: 63 }, Q6_K: { size: 16, largest: 127 } } as const;
+
 /** Decodes blocks of a type to the values that they stand for. */
 export function decodeKBlocks(type: KBlockType, packed: Uint8Array, result: Float32Array): void {
   const { bytes: size } = specOf(type);

@@ -1,5 +1,5 @@
 /** Which half of its heads' rows a parameter is made of: queries, keys, or none of them. */
-export type Rotated = "queries" | "keys" | null;
+type Rotated = "queries" | "keys" | null;
 
 /** Whether a parameter's rows are queries or keys that rotation pairs. */
 export function rotatedRows(parameter: string): Rotated {

@@ -62,13 +62,15 @@ const NUMBERS = {
 } as const satisfies Readonly<Record<string, NumberStorage>>;
 
 /** A type of numbers, or of a yes or no. */
-export type NumberType = keyof typeof NUMBERS;
+type NumberType = keyof typeof NUMBERS;
 
 /** The type of a value that is no array. */
 export type ScalarType = NumberType | "string";
 
-/** Codes of types that are no number's. */
-export const [STRING_CODE, ARRAY_CODE] = [8, 9];
+const STRING_CODE = 8;
+
+/** The code of an array, which is no scalar. */
+export const ARRAY_CODE = 9;
 
 /** How numbers of a type are stored. */
 export function storageOf(type: NumberType): NumberStorage {

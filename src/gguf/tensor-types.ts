@@ -20,7 +20,7 @@ const TENSOR_TYPES = {
 export type TensorType = keyof typeof TENSOR_TYPES;
 
 /** The types that layerwise reads. */
-export const tensorTypeNames = Object.keys(TENSOR_TYPES) as readonly TensorType[];
+const tensorTypeNames = Object.keys(TENSOR_TYPES) as readonly TensorType[];
 
 /** How a type is stored. */
 export function specOf(type: TensorType): TensorTypeSpec {
@@ -36,4 +36,9 @@ export function tensorTypeOfCode(code: number): TensorType | undefined {
 export function bytesOf(type: TensorType, count: number): number {
   const { elements, bytes } = TENSOR_TYPES[type];
   return (count / elements) * bytes;
+}
+
+/** Whether a type, by its name, holds values as they are, up to rounding, rather than codes in blocks. */
+export function isPlainType(type: string): boolean {
+  return type === "F32" || type === "F16" || type === "BF16";
 }

@@ -3,7 +3,7 @@ import { PRE_TOKENIZERS, type PreTokenizer } from "./pre-tokenizers.ts";
 import { TOKEN_TYPES } from "./token-types.ts";
 
 /** The files that a Hugging Face tokenizer consists of, by name. */
-export type TokenizerJsonFiles = Readonly<Record<string, unknown>>;
+type TokenizerJsonFiles = Readonly<Record<string, unknown>>;
 
 /**
  * The tokenizer that a file's metadata amounts to; no files where it is of a kind that layerwise does not know, so that only what

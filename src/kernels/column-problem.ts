@@ -23,6 +23,9 @@ export interface ColumnProblem {
 /** What the kernels are told of a weight, whatever the order of its columns. */
 type PlacedProblem = Omit<ColumnProblem, "order">;
 
+/** Problems in the kernels' memory: addresses, sizes, and the grid that is rounded to. */
+export type PlacedProblems = ReturnType<typeof placeProblems>;
+
 /** Puts what all parts of some problems, stacked, share into the kernels' memory. */
 export function placeProblems({ arena }: KernelContext, columns: number, problems: readonly PlacedProblem[]) {
   const rows = problems.reduce((sum, { weight }) => sum + weight.length / columns, 0);

@@ -5,7 +5,7 @@ const [ARGUMENTS, TEXT] = [32, 512];
 const HEADER = 16;
 
 /** A kernel by its place among the module's functions, and its arguments. */
-export interface KernelCall {
+interface KernelCall {
   readonly kernel: number;
   readonly args: readonly number[];
 }

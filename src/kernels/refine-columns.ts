@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import type { KernelContext } from "./cholesky.ts";
-import { type ColumnProblem, placeProblems } from "./column-problem.ts";
+import { type ColumnProblem, type PlacedProblems, placeProblems } from "./column-problem.ts";
 import { rowsOf } from "./matrix-products.ts";
 import type { CodeArray } from "./round-columns.ts";
 import { sharesOfRows, takeScratch } from "./row-shares.ts";
@@ -104,7 +104,7 @@ interface BlockStep extends Omit<RefinementOptions, "sweeps">, Pick<RefinementPr
   readonly difference: Tensor<"F32">;
   readonly block: Block;
   readonly sweep: number;
-  readonly place: ReturnType<typeof placeProblems>;
+  readonly place: PlacedProblems;
 }
 
 async function refineBlock(context: KernelContext, step: BlockStep): Promise<void> {

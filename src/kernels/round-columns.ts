@@ -1,5 +1,6 @@
+import type { Tensor } from "../tensor/tensor.ts";
 import type { KernelContext } from "./cholesky.ts";
-import { type ColumnProblem, placeProblems } from "./column-problem.ts";
+import { type ColumnProblem, type PlacedProblems, placeProblems } from "./column-problem.ts";
 import { type LowerPanels, transposeBlock } from "./lower-panels.ts";
 import { rowsOf } from "./matrix-products.ts";
 import { sharesOfRows, takeScratch } from "./row-shares.ts";
@@ -64,10 +65,10 @@ async function roundStack(
   factor: LowerPanels,
   problems: readonly ColumnProblem[],
 ): Promise<RoundedColumns[]> {
-  const { arena, threads, products, buffers } = context;
+  const { arena, products, buffers } = context;
   const place = placeProblems(context, factor.columns, problems);
   const order = arena.put(problems[0].order);
-  const { columns, rows, lanes } = place;
+  const { columns, lanes } = place;
   const difference = buffers.take("F32", [columns, lanes]); // D, position by position
   for (const { start, matrix } of factor.panels.toReversed()) {
     const width = matrix.shape[1];
@@ -75,41 +76,53 @@ async function roundStack(
     const correction = buffers.take("F32", [width, lanes]);
     if (after === columns) correction.data.fill(0);
     else await products.multiplyTransposed(correction, rowsOf(matrix, width), rowsOf(difference, after));
-    await arena.scoped(() => {
-      const [block, corrected] = [arena.take(4 * width * width), arena.put(correction.data)];
-      transposeBlock(matrix, arena.view(Float32Array, block, width * width));
-      const scratch = takeScratch(context, 3 * width);
-      const shareOf = sharesOfRows(threads, rows);
-      threads.run("roundBlock", (thread) => {
-        const share = shareOf(thread);
-        const { weight, group, scale, zero, pruned, codes, loss, grid } = place;
-        const tables = [
-          weight,
-          order + 4 * start,
-          group,
-          scale,
-          zero,
-          pruned,
-          block,
-          corrected,
-          codes,
-          loss,
-          scratch[thread],
-        ];
-        return share && [...tables, columns, lanes, rows, width, ...grid, ...share];
-      });
-      rowsOf(difference, start, after).data.set(arena.view(Float32Array, corrected, width * lanes));
-    });
+    const { data: result } = rowsOf(difference, start, after);
+    await roundPanel(context, place, { matrix, correction, order: order + 4 * start, result });
     buffers.give(correction);
   }
   buffers.give(difference);
   return resultsOf(context, place, problems);
 }
 
+/** Positions that are rounded one after another. */
+interface PanelStep {
+  /** [columns from the panel's first on, width], of the factor. */
+  readonly matrix: Tensor<"F32">;
+  /** [width, lanes]: what the panels after it add to its columns. */
+  readonly correction: Tensor<"F32">;
+  /** Address of the column in each of its positions. */
+  readonly order: number;
+  /** [width, lanes]: receives the panel's part of D. */
+  readonly result: Float32Array;
+}
+
+/** Runs the kernel on a panel, share by share. */
+function roundPanel(
+  context: KernelContext,
+  { columns, rows, lanes, grid, ...place }: PlacedProblems,
+  { matrix, correction, order, result }: PanelStep,
+): Promise<void> {
+  const { arena, threads } = context;
+  const width = matrix.shape[1];
+  return arena.scoped(() => {
+    const [block, corrected] = [arena.take(4 * width * width), arena.put(correction.data)];
+    transposeBlock(matrix, arena.view(Float32Array, block, width * width));
+    const scratch = takeScratch(context, 3 * width);
+    const shareOf = sharesOfRows(threads, rows);
+    const { weight, group, scale, zero, pruned, codes, loss } = place;
+    threads.run("roundBlock", (thread) => {
+      const share = shareOf(thread);
+      const before = [weight, order, group, scale, zero, pruned, block, corrected];
+      return share && [...before, codes, loss, scratch[thread], columns, lanes, rows, width, ...grid, ...share];
+    });
+    result.set(arena.view(Float32Array, corrected, width * lanes));
+  });
+}
+
 /** Codes and losses of each problem, out of the kernels' memory. */
 function resultsOf(
   { arena }: KernelContext,
-  { columns, codes, loss }: ReturnType<typeof placeProblems>,
+  { columns, codes, loss }: PlacedProblems,
   problems: readonly ColumnProblem[],
 ): RoundedColumns[] {
   let done = 0;

@@ -39,16 +39,16 @@ export const gemmaFields = {
 const gemma2Config = llamaLikeConfig(gemmaFields);
 
 /** Gemma's configuration with what it leaves open filled in. */
-export type Gemma2Config = z.infer<typeof gemma2Config>;
+type Gemma2Config = z.infer<typeof gemma2Config>;
 
 /** The norm under the class name that recipes may target. */
-export class Gemma2RMSNorm extends OffsetRMSNorm {}
+class Gemma2RMSNorm extends OffsetRMSNorm {}
 
 /** The embedding under the class name that recipes may target. */
-export class Gemma2TextScaledWordEmbedding extends ScaledEmbedding {}
+class Gemma2TextScaledWordEmbedding extends ScaledEmbedding {}
 
 /** Gated feed-forward with GELU. */
-export class Gemma2MLP extends LlamaMLP {
+class Gemma2MLP extends LlamaMLP {
   protected override activation(x: Node): Node {
     return geluTanh(x);
   }

@@ -22,12 +22,12 @@ const gemma3Config = llamaLikeConfig({
 type Gemma3Config = z.infer<typeof gemma3Config>;
 
 /** The norm under the class name that recipes may target. */
-export class Gemma3RMSNorm extends OffsetRMSNorm {}
+class Gemma3RMSNorm extends OffsetRMSNorm {}
 /** The rotary tables under the class name that recipes may target. */
-export class Gemma3RotaryEmbedding extends RotaryEmbedding {}
+class Gemma3RotaryEmbedding extends RotaryEmbedding {}
 
 /** Each head of the queries and keys is normed before it is rotated. */
-export class Gemma3Attention extends Gemma2Attention {
+class Gemma3Attention extends Gemma2Attention {
   readonly q_norm = new Gemma3RMSNorm(this.config.head_dim, this.config.rms_norm_eps);
   readonly k_norm = new Gemma3RMSNorm(this.config.head_dim, this.config.rms_norm_eps);
 
@@ -39,7 +39,7 @@ export class Gemma3Attention extends Gemma2Attention {
 }
 
 /** Gemma 2's layer with norms on queries and keys. */
-export class Gemma3DecoderLayer extends Gemma2DecoderLayer {
+class Gemma3DecoderLayer extends Gemma2DecoderLayer {
   protected override attention(): SelfAttention {
     return new Gemma3Attention(this.config);
   }
@@ -75,7 +75,7 @@ export class Gemma3TextModel extends Gemma2Model<Gemma3Config> {
 }
 
 /** Decoder and last projection. */
-export class Gemma3ForCausalLM extends Gemma2ForCausalLM<Gemma3Config> {
+class Gemma3ForCausalLM extends Gemma2ForCausalLM<Gemma3Config> {
   override readonly noSplitModules = ["Gemma3DecoderLayer"];
 
   protected override decoder(): LlamaModel {

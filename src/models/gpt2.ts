@@ -41,7 +41,7 @@ const gpt2Config = z
 type GPT2Config = z.infer<typeof gpt2Config>;
 
 /** Attention whose query, key and value projections are one. */
-export class GPT2Attention extends SelfAttention<GPT2Config & { readonly layer: number }> {
+class GPT2Attention extends SelfAttention<GPT2Config & { readonly layer: number }> {
   readonly c_attn = new Conv1D(this.config.n_embd, 3 * this.config.n_embd);
   readonly c_proj = new Conv1D(this.config.n_embd, this.config.n_embd);
 
@@ -64,7 +64,7 @@ export class GPT2Attention extends SelfAttention<GPT2Config & { readonly layer: 
 }
 
 /** Feed-forward: proj(activation(fc(x))). */
-export class GPT2MLP extends Module<GPT2Config> {
+class GPT2MLP extends Module<GPT2Config> {
   readonly c_fc = new Conv1D(this.config.n_embd, this.config.n_inner);
   readonly c_proj = new Conv1D(this.config.n_inner, this.config.n_embd);
 
@@ -74,7 +74,7 @@ export class GPT2MLP extends Module<GPT2Config> {
 }
 
 /** x + attention(norm(x)), then h + mlp(norm(h)). */
-export class GPT2Block extends Module<GPT2Config & { readonly layer: number }> {
+class GPT2Block extends Module<GPT2Config & { readonly layer: number }> {
   readonly ln_1 = new LayerNorm(this.config.n_embd, this.config.layer_norm_epsilon);
   readonly attn = new GPT2Attention(this.config);
   readonly ln_2 = new LayerNorm(this.config.n_embd, this.config.layer_norm_epsilon);
@@ -87,7 +87,7 @@ export class GPT2Block extends Module<GPT2Config & { readonly layer: number }> {
 }
 
 /** Embeddings of tokens and of positions, blocks, final norm. */
-export class GPT2Model extends Module<GPT2Config> {
+class GPT2Model extends Module<GPT2Config> {
   readonly wte = new Embedding(this.config.vocab_size, this.config.n_embd);
   readonly wpe = new Embedding(this.config.n_positions, this.config.n_embd);
   readonly h = Array.from({ length: this.config.n_layer }, (_, layer) => new GPT2Block({ ...this.config, layer }));
@@ -101,7 +101,7 @@ export class GPT2Model extends Module<GPT2Config> {
 }
 
 /** Decoder and last projection. */
-export class GPT2LMHeadModel extends CausalLM<GPT2Config> {
+class GPT2LMHeadModel extends CausalLM<GPT2Config> {
   override readonly noSplitModules = ["GPT2Block"];
   override readonly optionalPrefix = "transformer.";
   readonly transformer = new GPT2Model(this.config);

@@ -40,7 +40,7 @@ const gptNeoXConfig = z
 type GPTNeoXConfig = z.infer<typeof gptNeoXConfig>;
 
 /** Attention whose projection holds query, key and value of each head side by side. */
-export class GPTNeoXAttention extends SelfAttention<GPTNeoXConfig> {
+class GPTNeoXAttention extends SelfAttention<GPTNeoXConfig> {
   readonly query_key_value = this.projection(3 * this.config.hidden_size);
   readonly dense = this.projection(this.config.hidden_size);
 
@@ -61,7 +61,7 @@ export class GPTNeoXAttention extends SelfAttention<GPTNeoXConfig> {
 }
 
 /** Feed-forward: narrow(activation(widen(x))). */
-export class GPTNeoXMLP extends Module<GPTNeoXConfig> {
+class GPTNeoXMLP extends Module<GPTNeoXConfig> {
   readonly dense_h_to_4h = new Linear(this.config.hidden_size, this.config.intermediate_size, { bias: true });
   readonly dense_4h_to_h = new Linear(this.config.intermediate_size, this.config.hidden_size, { bias: true });
 
@@ -71,7 +71,7 @@ export class GPTNeoXMLP extends Module<GPTNeoXConfig> {
 }
 
 /** x + attention(norm(x)) + mlp(norm(x)), or one after the other where `use_parallel_residual` is off. */
-export class GPTNeoXLayer extends Module<GPTNeoXConfig> {
+class GPTNeoXLayer extends Module<GPTNeoXConfig> {
   readonly input_layernorm = new LayerNorm(this.config.hidden_size, this.config.layer_norm_eps);
   readonly post_attention_layernorm = new LayerNorm(this.config.hidden_size, this.config.layer_norm_eps);
   readonly attention = new GPTNeoXAttention(this.config);
@@ -85,7 +85,7 @@ export class GPTNeoXLayer extends Module<GPTNeoXConfig> {
 }
 
 /** Embedding, layers, final norm. */
-export class GPTNeoXModel extends Module<GPTNeoXConfig> {
+class GPTNeoXModel extends Module<GPTNeoXConfig> {
   readonly embed_in = new Embedding(this.config.vocab_size, this.config.hidden_size);
   readonly layers = Array.from({ length: this.config.num_hidden_layers }, () => new GPTNeoXLayer(this.config));
   readonly final_layer_norm = new LayerNorm(this.config.hidden_size, this.config.layer_norm_eps);
@@ -100,12 +100,12 @@ export class GPTNeoXModel extends Module<GPTNeoXConfig> {
 }
 
 /** The last projection: `embed_out` in checkpoints, `lm_head` in recipes and in the newest readers. */
-export class GPTNeoXHead extends Linear {
+class GPTNeoXHead extends Linear {
   override readonly alias = "lm_head";
 }
 
 /** Decoder and last projection. */
-export class GPTNeoXForCausalLM extends CausalLM<GPTNeoXConfig> {
+class GPTNeoXForCausalLM extends CausalLM<GPTNeoXConfig> {
   override readonly noSplitModules = ["GPTNeoXLayer"];
   readonly gpt_neox = new GPTNeoXModel(this.config);
   readonly embed_out = new GPTNeoXHead(this.config.hidden_size, this.config.vocab_size);

@@ -90,9 +90,9 @@ const llamaConfig = llamaLikeConfig({});
 export type LlamaConfig = z.infer<typeof llamaConfig>;
 
 /** The norm under the class name that recipes may target. */
-export class LlamaRMSNorm extends RMSNorm {}
+class LlamaRMSNorm extends RMSNorm {}
 /** The rotary table under the class name that recipes may target. */
-export class LlamaRotaryEmbedding extends RotaryEmbedding {}
+class LlamaRotaryEmbedding extends RotaryEmbedding {}
 
 /** Gated feed-forward: down(silu(gate(x)) · up(x)). */
 export class LlamaMLP<Config extends LlamaConfig = LlamaConfig> extends Module<Config> {

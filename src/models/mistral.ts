@@ -6,10 +6,10 @@ import { LlamaDecoderLayer, LlamaForCausalLM, LlamaModel, llamaLikeConfig, type 
 const mistralConfig = llamaLikeConfig({ sliding_window: count.nullable().default(4096) });
 
 /** Mistral's configuration with what it leaves open filled in. */
-export type MistralConfig = z.infer<typeof mistralConfig>;
+type MistralConfig = z.infer<typeof mistralConfig>;
 
 /** A Llama layer under Mistral's class name. */
-export class MistralDecoderLayer extends LlamaDecoderLayer {}
+class MistralDecoderLayer extends LlamaDecoderLayer {}
 
 /** Every layer sees a sliding window. */
 export class MistralModel<Config extends MistralConfig = MistralConfig> extends LlamaModel<Config> {

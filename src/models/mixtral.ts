@@ -19,7 +19,7 @@ const mixtralConfig = llamaLikeConfig({
 type MixtralConfig = z.infer<typeof mixtralConfig>;
 
 /** Gated feed-forward: w2(silu(w1(x)) · w3(x)). */
-export class MixtralExpert extends Module<MixtralConfig> {
+class MixtralExpert extends Module<MixtralConfig> {
   readonly w1 = new Linear(this.config.hidden_size, this.config.intermediate_size);
   readonly w2 = new Linear(this.config.intermediate_size, this.config.hidden_size);
   readonly w3 = new Linear(this.config.hidden_size, this.config.intermediate_size);
@@ -30,7 +30,7 @@ export class MixtralExpert extends Module<MixtralConfig> {
 }
 
 /** Experts whose weights for a token add up to 1. */
-export class MixtralSparseMoeBlock extends SparseMoeBlock<MixtralConfig> {
+class MixtralSparseMoeBlock extends SparseMoeBlock<MixtralConfig> {
   readonly gate = new Router({
     hidden_size: this.config.hidden_size,
     experts: this.config.num_local_experts,
@@ -41,7 +41,7 @@ export class MixtralSparseMoeBlock extends SparseMoeBlock<MixtralConfig> {
 }
 
 /** A Mistral layer with experts. */
-export class MixtralDecoderLayer extends RotaryDecoderLayer<MixtralConfig> {
+class MixtralDecoderLayer extends RotaryDecoderLayer<MixtralConfig> {
   readonly block_sparse_moe = new MixtralSparseMoeBlock(this.config);
 
   protected override feed(x: Node): Node {
@@ -50,14 +50,14 @@ export class MixtralDecoderLayer extends RotaryDecoderLayer<MixtralConfig> {
 }
 
 /** Every layer sees a sliding window, where there is one. */
-export class MixtralModel extends MistralModel<MixtralConfig> {
+class MixtralModel extends MistralModel<MixtralConfig> {
   protected override layer(): RotaryDecoderLayer {
     return new MixtralDecoderLayer(this.config);
   }
 }
 
 /** Decoder and last projection. */
-export class MixtralForCausalLM extends MistralForCausalLM<MixtralConfig> {
+class MixtralForCausalLM extends MistralForCausalLM<MixtralConfig> {
   override readonly noSplitModules = ["MixtralDecoderLayer"];
 
   protected override decoder(): MixtralModel {

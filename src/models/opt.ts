@@ -49,7 +49,7 @@ const OFFSET = 2;
 const EPSILON = 1e-5;
 
 /** Attention with a projection each for queries, keys, values and what comes out. */
-export class OPTAttention extends SelfAttention<OPTConfig> {
+class OPTAttention extends SelfAttention<OPTConfig> {
   readonly k_proj = this.projection();
   readonly v_proj = this.projection();
   readonly q_proj = this.projection();
@@ -70,7 +70,7 @@ export class OPTAttention extends SelfAttention<OPTConfig> {
 }
 
 /** x + attention(norm(x)), then h + fc2(activation(fc1(norm(h)))). */
-export class OPTDecoderLayer extends Module<OPTConfig> {
+class OPTDecoderLayer extends Module<OPTConfig> {
   readonly self_attn = new OPTAttention(this.config);
   readonly self_attn_layer_norm = new LayerNorm(this.config.hidden_size, EPSILON);
   readonly fc1 = new Linear(this.config.hidden_size, this.config.ffn_dim, { bias: this.config.enable_bias });
@@ -85,14 +85,14 @@ export class OPTDecoderLayer extends Module<OPTConfig> {
 }
 
 /** Learnt embeddings of positions, of which the first two rows are not used but for padding. */
-export class OPTLearnedPositionalEmbedding extends Embedding {
+class OPTLearnedPositionalEmbedding extends Embedding {
   override forward(positions: Node): Node {
     return super.forward(shiftPositions(positions, { offset: OFFSET }));
   }
 }
 
 /** Embeddings of tokens and of positions, layers, final norm. */
-export class OPTDecoder extends Module<OPTConfig> {
+class OPTDecoder extends Module<OPTConfig> {
   readonly embed_tokens = new Embedding(this.config.vocab_size, this.config.hidden_size);
   readonly embed_positions = new OPTLearnedPositionalEmbedding(
     this.config.max_position_embeddings + OFFSET,
@@ -111,7 +111,7 @@ export class OPTDecoder extends Module<OPTConfig> {
 }
 
 /** The decoder, one level below. */
-export class OPTModel extends Module<OPTConfig> {
+class OPTModel extends Module<OPTConfig> {
   readonly decoder = new OPTDecoder(this.config);
 
   forward(inputIds: Node, attentionMask: Node | null, positions: Node | null): Node {
@@ -120,7 +120,7 @@ export class OPTModel extends Module<OPTConfig> {
 }
 
 /** Decoder and last projection. */
-export class OPTForCausalLM extends CausalLM<OPTConfig> {
+class OPTForCausalLM extends CausalLM<OPTConfig> {
   override readonly noSplitModules = ["OPTDecoderLayer"];
   readonly model = new OPTModel(this.config);
   override readonly lm_head = new Linear(this.config.hidden_size, this.config.vocab_size);

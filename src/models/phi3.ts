@@ -14,7 +14,7 @@ import { MistralForCausalLM, MistralModel } from "./mistral.ts";
 const phi3Config = llamaLikeConfig({ sliding_window: count.nullable().default(null) });
 
 /** Gated feed-forward whose gate and up projections are one. */
-export class Phi3MLP extends Module<LlamaConfig> {
+class Phi3MLP extends Module<LlamaConfig> {
   readonly gate_up_proj = new Linear(this.config.hidden_size, 2 * this.config.intermediate_size);
   readonly down_proj = new Linear(this.config.intermediate_size, this.config.hidden_size);
 
@@ -27,7 +27,7 @@ export class Phi3MLP extends Module<LlamaConfig> {
 }
 
 /** Attention whose query, key and value projections are one. */
-export class Phi3Attention extends SelfAttention<LlamaConfig> {
+class Phi3Attention extends SelfAttention<LlamaConfig> {
   readonly #width = this.config.num_attention_heads * this.config.head_dim;
   readonly #kvWidth = this.config.num_key_value_heads * this.config.head_dim;
   readonly o_proj = new Linear(this.#width, this.config.hidden_size);
@@ -49,7 +49,7 @@ export class Phi3Attention extends SelfAttention<LlamaConfig> {
 }
 
 /** A Llama layer with fused projections. */
-export class Phi3DecoderLayer extends LlamaDecoderLayer {
+class Phi3DecoderLayer extends LlamaDecoderLayer {
   protected override attention(): SelfAttention {
     return new Phi3Attention(this.config);
   }
@@ -60,14 +60,14 @@ export class Phi3DecoderLayer extends LlamaDecoderLayer {
 }
 
 /** Every layer sees a sliding window, where there is one. */
-export class Phi3Model extends MistralModel {
+class Phi3Model extends MistralModel {
   protected override layer(): LlamaDecoderLayer {
     return new Phi3DecoderLayer(this.config);
   }
 }
 
 /** Decoder and last projection. */
-export class Phi3ForCausalLM extends MistralForCausalLM {
+class Phi3ForCausalLM extends MistralForCausalLM {
   override readonly noSplitModules = ["Phi3DecoderLayer"];
 
   protected override decoder(): Phi3Model {

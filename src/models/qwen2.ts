@@ -25,7 +25,7 @@ export const qwen2Fields = {
 const qwen2Config = llamaLikeConfig(qwen2Fields);
 
 /** Qwen2's configuration with what it leaves open filled in. */
-export type Qwen2Config = z.infer<typeof qwen2Config>;
+type Qwen2Config = z.infer<typeof qwen2Config>;
 
 /** Biases on queries, keys and values, none on the output. */
 export class Qwen2Attention<Config extends LlamaConfig = LlamaConfig> extends LlamaAttention<Config> {
@@ -40,7 +40,7 @@ export class Qwen2Attention<Config extends LlamaConfig = LlamaConfig> extends Ll
 }
 
 /** A Llama layer with Qwen2's biases. */
-export class Qwen2DecoderLayer extends LlamaDecoderLayer {
+class Qwen2DecoderLayer extends LlamaDecoderLayer {
   protected override attention(): SelfAttention {
     return new Qwen2Attention(this.config);
   }

@@ -29,7 +29,7 @@ const qwen2MoeConfig = llamaLikeConfig({
 });
 
 /** What a block of experts needs of a configuration. */
-export type ExpertsConfig = LlamaConfig & {
+type ExpertsConfig = LlamaConfig & {
   readonly num_experts: number;
   readonly num_experts_per_tok: number;
   readonly moe_intermediate_size: number;
@@ -67,7 +67,7 @@ export class RoutedExperts<Config extends ExpertsConfig = ExpertsConfig> extends
 }
 
 /** Experts, and one more that sees every token: its result counts sigmoid(gate(x)) times. */
-export class Qwen2MoeSparseMoeBlock extends RoutedExperts<Qwen2MoeConfig> {
+class Qwen2MoeSparseMoeBlock extends RoutedExperts<Qwen2MoeConfig> {
   readonly shared_expert = this.expert(this.config.shared_expert_intermediate_size);
   readonly shared_expert_gate = new Linear(this.config.hidden_size, 1);
 
@@ -78,14 +78,14 @@ export class Qwen2MoeSparseMoeBlock extends RoutedExperts<Qwen2MoeConfig> {
 }
 
 /** Qwen2's attention, whose biases the configuration may leave out. */
-export class Qwen2MoeAttention extends Qwen2Attention<Qwen2MoeConfig> {
+class Qwen2MoeAttention extends Qwen2Attention<Qwen2MoeConfig> {
   protected override projection(inFeatures: number, outFeatures: number): Linear {
     return new Linear(inFeatures, outFeatures, { bias: this.config.qkv_bias });
   }
 }
 
 /** A Qwen2 layer with experts, or without. */
-export class Qwen2MoeDecoderLayer extends LlamaDecoderLayer<LayerConfig<Qwen2MoeConfig>> {
+class Qwen2MoeDecoderLayer extends LlamaDecoderLayer<LayerConfig<Qwen2MoeConfig>> {
   protected override attention(): SelfAttention {
     return new Qwen2MoeAttention(this.config);
   }
@@ -96,7 +96,7 @@ export class Qwen2MoeDecoderLayer extends LlamaDecoderLayer<LayerConfig<Qwen2Moe
 }
 
 /** Layers with and without experts. */
-export class Qwen2MoeModel extends Qwen2Model<Qwen2MoeConfig> {
+class Qwen2MoeModel extends Qwen2Model<Qwen2MoeConfig> {
   protected override layer(index: number): RotaryDecoderLayer {
     return new Qwen2MoeDecoderLayer({ ...this.config, hasExperts: hasExperts(this.config, index) });
   }
@@ -112,7 +112,7 @@ export class Qwen2MoeModel extends Qwen2Model<Qwen2MoeConfig> {
 }
 
 /** Decoder and last projection. */
-export class Qwen2MoeForCausalLM extends Qwen2ForCausalLM<Qwen2MoeConfig> {
+class Qwen2MoeForCausalLM extends Qwen2ForCausalLM<Qwen2MoeConfig> {
   override readonly noSplitModules = ["Qwen2MoeDecoderLayer"];
 
   protected override decoder(): Qwen2MoeModel {

@@ -9,7 +9,7 @@ import { Qwen2ForCausalLM, Qwen2Model, qwen2Fields } from "./qwen2.ts";
 const qwen3Config = llamaLikeConfig({ ...qwen2Fields, head_dim: count.default(128) });
 
 /** The norm under the class name that recipes may target. */
-export class Qwen3RMSNorm extends RMSNorm {}
+class Qwen3RMSNorm extends RMSNorm {}
 
 /** Each head of the queries and keys is normed before it is rotated. */
 export class Qwen3Attention extends LlamaAttention {
@@ -24,21 +24,21 @@ export class Qwen3Attention extends LlamaAttention {
 }
 
 /** A Llama layer with Qwen3's attention. */
-export class Qwen3DecoderLayer extends LlamaDecoderLayer {
+class Qwen3DecoderLayer extends LlamaDecoderLayer {
   protected override attention(): SelfAttention {
     return new Qwen3Attention(this.config);
   }
 }
 
 /** Some layers see a sliding window, as in Qwen2. */
-export class Qwen3Model extends Qwen2Model {
+class Qwen3Model extends Qwen2Model {
   protected override layer(): LlamaDecoderLayer {
     return new Qwen3DecoderLayer(this.config);
   }
 }
 
 /** Decoder and last projection. */
-export class Qwen3ForCausalLM extends Qwen2ForCausalLM {
+class Qwen3ForCausalLM extends Qwen2ForCausalLM {
   override readonly noSplitModules = ["Qwen3DecoderLayer"];
 
   protected override decoder(): Qwen3Model {

@@ -20,10 +20,10 @@ const qwen3MoeConfig = llamaLikeConfig({
 type Qwen3MoeConfig = z.infer<typeof qwen3MoeConfig>;
 
 /** The block under the class name that recipes may target. */
-export class Qwen3MoeSparseMoeBlock extends RoutedExperts<Qwen3MoeConfig> {}
+class Qwen3MoeSparseMoeBlock extends RoutedExperts<Qwen3MoeConfig> {}
 
 /** A Qwen3 layer with experts, or without. */
-export class Qwen3MoeDecoderLayer extends LlamaDecoderLayer<LayerConfig<Qwen3MoeConfig>> {
+class Qwen3MoeDecoderLayer extends LlamaDecoderLayer<LayerConfig<Qwen3MoeConfig>> {
   protected override attention(): SelfAttention {
     return new Qwen3Attention(this.config);
   }
@@ -34,7 +34,7 @@ export class Qwen3MoeDecoderLayer extends LlamaDecoderLayer<LayerConfig<Qwen3Moe
 }
 
 /** Layers with and without experts; all see a sliding window where sliding is on. */
-export class Qwen3MoeModel extends LlamaModel<Qwen3MoeConfig> {
+class Qwen3MoeModel extends LlamaModel<Qwen3MoeConfig> {
   protected override layer(index: number): LlamaDecoderLayer {
     return new Qwen3MoeDecoderLayer({ ...this.config, hasExperts: hasExperts(this.config, index) });
   }
@@ -45,7 +45,7 @@ export class Qwen3MoeModel extends LlamaModel<Qwen3MoeConfig> {
 }
 
 /** Decoder and last projection. */
-export class Qwen3MoeForCausalLM extends LlamaForCausalLM<Qwen3MoeConfig> {
+class Qwen3MoeForCausalLM extends LlamaForCausalLM<Qwen3MoeConfig> {
   override readonly noSplitModules = ["Qwen3MoeDecoderLayer"];
 
   protected override decoder(): LlamaModel {

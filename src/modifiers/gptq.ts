@@ -43,7 +43,7 @@ export interface GPTQOptions extends QuantizationOptions {
 }
 
 /** Options under one name. "best", by measurement: ranges that the Hessian's diagonal weighs (`imatrix_mse`). */
-export const GPTQ_PRESETS = {
+const GPTQ_PRESETS = {
   best: { weightObserver: imatrixMse.name },
 } as const;
 

@@ -22,7 +22,7 @@ export interface PreparedHessian {
 }
 
 /** How a Hessian is made ready. */
-export interface HessianOptions {
+interface HessianOptions {
   /** λ: this share of the mean diagonal is added to the diagonal. */
   readonly dampeningFrac: number;
   /** Whether columns are visited by falling importance, ties by index, instead of in their own order. */
@@ -73,22 +73,15 @@ function permute(
       if (start > row) break;
       const width = matrix.shape[1];
       const target = matrix.data.subarray((row - start) * width, (row - start + 1) * width);
-      scaleAt(source, order, start, scale, target, Math.min(width, row - start));
+      scaleAt(source, order.subarray(start, Math.min(start + width, row)), scale, target);
       if (row - start < width) target[row - start] = diagonal[order[row]];
     }
   }
 }
 
-/** target[i] = scale · source[order[start + i]] for the first `count`. */
-function scaleAt(
-  source: Float32Array,
-  order: Int32Array,
-  start: number,
-  scale: number,
-  target: Float32Array,
-  count: number,
-): void {
-  for (let i = 0; i < count; i++) target[i] = scale * source[order[start + i]];
+/** target[i] = scale · source[places[i]]. */
+function scaleAt(source: Float32Array, places: Int32Array, scale: number, target: Float32Array): void {
+  for (let i = 0; i < places.length; i++) target[i] = scale * source[places[i]];
 }
 
 /** A weight with zeros in `columns`; the weight itself where there are none. */

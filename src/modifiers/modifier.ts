@@ -10,6 +10,7 @@ import type { Statistic, Tap } from "./tap.ts";
 
 /** What became of one module. */
 export interface ModuleReport {
+  /** Its dotted path. */
   readonly module: string;
   /** Squared error of the module's output over the calibration data, per sequence, where the method knows it. */
   readonly error?: number;
@@ -17,6 +18,7 @@ export interface ModuleReport {
   readonly errorInDecibels?: number;
   /** What was done instead, where the method could not do what was asked for. */
   readonly fallback?: string;
+  /** Seconds that it took; of modules that were worked on together, the same share each. */
   readonly seconds: number;
 }
 
@@ -24,6 +26,7 @@ export interface ModuleReport {
 export interface EquivalentChange {
   /** What is changed, for errors. */
   readonly name: string;
+  /** What each parameter becomes, computed when it is read. */
   readonly parameters: ReadonlyMap<Parameter, Rewrite>;
 }
 
@@ -47,6 +50,7 @@ export interface Replay {
 export interface CompressionStage {
   /** Modules whose last call is in this subgraph, by dotted path. */
   readonly modules: readonly (readonly [path: string, module: Module])[];
+  /** Loops and matrix products on several threads: the column loop, Cholesky, quadratic forms. */
   readonly kernels: KernelPool;
   /** What a tap of this modifier has seen, good until the stage ends; undefined if its module was never run. */
   statistic(tap: Tap): Statistic | undefined;
@@ -75,7 +79,9 @@ export interface CompressionStage {
   setQuantized(module: Linear, quantized: QuantizedWeight, options?: { readonly propagate: boolean }): void;
   /** Stores tensors beside a module's weight, by name below the module: the scales of its activations, such as `input_scale`. */
   setTensors(module: Module, tensors: ReadonlyMap<string, Tensor>): void;
+  /** Tells what became of a module: progress events have it, and `finalize` gets it. */
   report(report: ModuleReport): void;
+  /** Tells the user what is not as it should be, and what to do. */
   warn(message: string): void;
 }
 

@@ -11,7 +11,7 @@ import type { PreparedHessian } from "./hessian.ts";
 import type { Statistic } from "./tap.ts";
 
 /** What the column loop has made of a weight, and what it worked on. */
-export interface Rounding extends RoundedColumns {
+interface Rounding extends RoundedColumns {
   readonly problem: ColumnProblem;
   readonly qparams: QParams;
   readonly args: QuantizationArgs;

@@ -91,11 +91,13 @@ export interface Tap {
   readonly module: Module;
   /** Which of the module's arguments; the first by default. */
   readonly value?: number | "output";
+  /** What is kept of the value. */
   readonly reduce: Reduction;
 }
 
 /** What a tap has seen over all batches. */
 export interface Statistic {
+  /** What the reduction has made of all batches; its shape is the reduction's. */
   readonly value: Tensor<"F32">;
   /** Rows of all batches: what the reference divides a Hessian by. */
   readonly sequences: number;

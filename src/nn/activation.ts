@@ -14,7 +14,7 @@ export const ACTIVATIONS = {
 } satisfies Record<string, (x: Node) => Node>;
 
 /** A name in {@link ACTIVATIONS}. */
-export type ActivationName = keyof typeof ACTIVATIONS;
+type ActivationName = keyof typeof ACTIVATIONS;
 
 /** All names in {@link ACTIVATIONS}. */
 export const ACTIVATION_NAMES = Object.keys(ACTIVATIONS) as ActivationName[];

@@ -4,9 +4,11 @@ import { Module } from "./module.ts";
 
 /** Heads of an attention, and what scores are multiplied with. */
 export interface AttendConfig {
+  /** Heads of queries. */
   readonly heads: number;
   /** Heads of keys and values, each shared by `heads / kvHeads` queries. */
   readonly kvHeads: number;
+  /** What scores are multiplied with, such as 1 / √head_dim. */
   readonly scale: number;
   /** Where scores are capped before the mask. */
   readonly softCap?: number;

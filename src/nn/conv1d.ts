@@ -8,7 +8,9 @@ import { Parameter } from "./parameter.ts";
  * quantized, so it is no Linear and recipes that target those leave it as it is.
  */
 export class Conv1D extends Module<void> {
+  /** [inFeatures, outFeatures]. */
   readonly weight: Parameter;
+  /** [outFeatures]. */
   readonly bias: Parameter;
 
   constructor(inFeatures: number, outFeatures: number) {

@@ -22,6 +22,7 @@ export interface RoutingConfig {
 
 /** Chooses the experts of each token. It is no Linear: recipes that target those leave it as it is. */
 export class Router extends Module<RoutingConfig> {
+  /** [experts, hidden_size]. */
   readonly weight = new Parameter([this.config.experts, this.config.hidden_size]);
   /** Leaves experts out, where there is one. */
   mask?: RouterMask;

@@ -8,7 +8,9 @@ import { Parameter } from "./parameter.ts";
 
 /** y = x Wᵀ + b, with W of shape [outFeatures, inFeatures]. */
 export class Linear extends Module<void> {
+  /** [outFeatures, inFeatures]. */
   weight: Parameter;
+  /** [outFeatures]. */
   readonly bias?: Parameter;
   /** Simulates the rounding of a quantized input; set where a checkpoint asks for it. */
   quantizeInput?: (x: Node) => Node;
@@ -40,6 +42,7 @@ export class Linear extends Module<void> {
 
 /** Rows of a table by token id. */
 export class Embedding extends Module<void> {
+  /** [entries, width]. */
   readonly weight: Parameter;
 
   constructor(entries: number, width: number) {

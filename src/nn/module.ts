@@ -11,6 +11,7 @@ export type ForwardHook = (module: Module, args: readonly Argument[], output: Ou
 
 /** Takes a hook off again. */
 export interface HookHandle {
+  /** A second call does nothing. */
   remove(): void;
 }
 
@@ -40,6 +41,7 @@ export abstract class Module<Config = unknown> implements Traceable {
     ) as ReturnType<this["forward"]>;
   }
 
+  /** The forward between its hooks. */
   runForward(args: readonly Argument[]): Output {
     let current = args;
     for (const hook of this.#preHooks) current = hook(this as Module, current) ?? current;
@@ -48,11 +50,13 @@ export abstract class Module<Config = unknown> implements Traceable {
     return output;
   }
 
+  /** Has `hook` see, or replace, the arguments of every forward that is traced from now on. */
   registerForwardPreHook(hook: ForwardPreHook): HookHandle {
     this.#preHooks.add(hook);
     return { remove: () => this.#preHooks.delete(hook) };
   }
 
+  /** Has `hook` see, or replace, the result of every forward that is traced from now on. */
   registerForwardHook(hook: ForwardHook): HookHandle {
     this.#hooks.add(hook);
     return { remove: () => this.#hooks.delete(hook) };

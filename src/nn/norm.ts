@@ -5,6 +5,7 @@ import { Parameter } from "./parameter.ts";
 
 /** Root-mean-square norm over the last dimension. */
 export class RMSNorm extends Module<void> {
+  /** [width]. */
   readonly weight: Parameter;
 
   constructor(
@@ -29,7 +30,9 @@ export class OffsetRMSNorm extends RMSNorm {
 
 /** Norm to mean 0 and variance 1 over the last dimension. */
 export class LayerNorm extends Module<void> {
+  /** [width]. */
   readonly weight: Parameter;
+  /** [width]. */
   readonly bias: Parameter;
 
   constructor(

@@ -9,7 +9,7 @@ import { Parameter } from "./parameter.ts";
 export type OnlineLocation = "input" | "output";
 
 /** Where a transform is applied; on weights it was once, before they were stored. */
-export type TransformLocation = OnlineLocation | "weight_input" | "weight_output";
+type TransformLocation = OnlineLocation | "weight_input" | "weight_output";
 
 /** To which modules a transform is applied, and where. */
 export interface TransformArgs {
@@ -30,7 +30,7 @@ export interface TransformGroup {
 }
 
 /** What an {@link OnlineTransform} is made for. */
-export interface OnlineTransformConfig {
+interface OnlineTransformConfig {
   readonly group: TransformGroup;
   readonly location: OnlineLocation;
   readonly inverse: boolean;
@@ -46,7 +46,7 @@ export class TransformMatrix extends Parameter {
 }
 
 /** Rotates what a linear reads or gives by a Hadamard matrix, at run time: x H / √n, or x Hᵀ / √n for the inverse. */
-export class OnlineTransform extends Module<OnlineTransformConfig> {
+class OnlineTransform extends Module<OnlineTransformConfig> {
   /** @param weight - what linears of equal width share */
   constructor(
     config: OnlineTransformConfig,

@@ -8,7 +8,7 @@ import type { RopeParameters } from "./rope-config.ts";
 import { ropeFrequencies } from "./rope-frequencies.ts";
 
 /** What a rotary embedding needs of a model's configuration. */
-export interface RotaryConfig {
+interface RotaryConfig {
   readonly head_dim: number;
   readonly max_position_embeddings: number;
   readonly rope_parameters: RopeParameters;

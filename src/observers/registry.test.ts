@@ -35,6 +35,6 @@ test("an observer of the user's own is found by its name", () => {
 test("an unknown observer is an error that lists the known ones", () => {
   expect(() => resolveWeightObserver("median")).toThrow(
     'observer: "median" is unknown, expected one of memoryless_minmax, static_minmax, minmax, memoryless_mse, mse, ' +
-      "imatrix_mse, nvfp4_expanded_mse, nvfp4_expanded_imatrix, fouroversix.",
+      "imatrix_mse, nvfp4_expanded_mse, nvfp4_expanded_imatrix, fouroversix, k_block_mse.",
   );
 });

@@ -1,4 +1,5 @@
 import { RecipeError } from "../errors.ts";
+import { kBlockMse } from "./k-blocks.ts";
 import { memorylessMinmax, minmax, staticMinmax } from "./minmax.ts";
 import { fouroversix, imatrixMse, memorylessMse, mse, nvfp4ExpandedImatrix, nvfp4ExpandedMse } from "./mse.ts";
 import type { Observer } from "./observer.ts";
@@ -18,11 +19,12 @@ export const observers: ObserverRegistry = Object.fromEntries(
     nvfp4ExpandedMse,
     nvfp4ExpandedImatrix,
     fouroversix,
+    kBlockMse,
   ].map((observer) => [observer.name, observer]),
 );
 
 /** The observer of a weight, and what the user should know about the choice. */
-export interface ResolvedObserver {
+interface ResolvedObserver {
   readonly observer: Observer;
   readonly warning?: string;
 }

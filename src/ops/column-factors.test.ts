@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { traceFunction } from "../../test/trace-function.ts";
 import type { Node } from "../fx/node.ts";
 import { Executable } from "../runtime/executable.ts";
-import { Runtime } from "../runtime/session.ts";
+import { Runtime } from "../runtime/runtime.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { relu } from "./activation.ts";
 import { mul, scale } from "./arithmetic.ts";

@@ -10,7 +10,9 @@ import { sequencesOf } from "./statistics.ts";
 export interface ActivationRounding {
   /** Whether codes are E4M3FN (8 bits) or E2M1 (4 bits), else integers. */
   readonly float: boolean;
+  /** Bits of one code. */
   readonly numBits: number;
+  /** Whether zero is code 0; otherwise every scale has a zero point. */
   readonly symmetric: boolean;
   /** Columns that share a scale; null for all, or for all of one head. */
   readonly groupSize: number | null;

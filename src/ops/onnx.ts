@@ -8,14 +8,17 @@ export type OnnxInput = OnnxExpression | OnnxResult | OnnxValue | Tensor | null;
 
 /** A value that the graph around an operator provides: an input of the operator. */
 export interface OnnxValue {
+  /** The name of the value. */
   readonly value: string;
 }
 
 /** One ONNX node as plain data. Nested in one another, they form what an operator lowers to. */
 export interface OnnxExpression {
+  /** Name of the ONNX operator. */
   readonly opType: string;
   /** "" (the default) for ONNX's own operators, "com.microsoft" for ONNX Runtime's. */
   readonly domain?: string;
+  /** Null for an optional one that is left out. */
   readonly inputs: readonly OnnxInput[];
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
   /** How many results the node has; 1 by default. The expression stands for the first. */
@@ -25,6 +28,7 @@ export interface OnnxExpression {
 /** A later result of a node that has several. */
 export interface OnnxResult {
   readonly of: OnnxExpression;
+  /** Its index: 1 for the second. */
   readonly result: number;
 }
 

@@ -5,6 +5,7 @@ import { traceEvents } from "./trace-events.ts";
 
 /** Collects what a run spends its time on. What is not given one is not timed, and pays nothing. */
 export class Profiler {
+  /** When it was made, in milliseconds of `performance.now()`. */
   readonly start = performance.now();
   readonly #spans: Span[] = [];
   readonly #memory: MemorySample[] = [];
@@ -20,6 +21,7 @@ export class Profiler {
     return this.#memory;
   }
 
+  /** Notes work that was timed elsewhere. */
   add(span: Span): void {
     this.#spans.push(span);
   }

@@ -13,6 +13,7 @@ export interface Span {
 
 /** Resident memory of the process at a moment. */
 export interface MemorySample {
+  /** Milliseconds of `performance.now()`. */
   readonly time: number;
   readonly bytes: number;
 }

@@ -73,6 +73,7 @@ export function defineModifier<Options>(
 
 /** What {@link createModifiers} reads a recipe with. */
 export interface CreateModifiersOptions extends Omit<ParseOptions, "name"> {
+  /** Modifiers that the recipe may name; those of layerwise, {@link modifierTypes}, by default. */
   readonly registry?: ModifierRegistry;
   /** Observers that the recipe may name; those of layerwise by default. */
   readonly observers?: ObserverRegistry;

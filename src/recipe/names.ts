@@ -1,5 +1,5 @@
 /** A name as recipes spell it, in our spelling: `num_bits` is `numBits`. */
-export type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
+type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : Name;
 
@@ -7,7 +7,7 @@ export type CamelCase<Name extends string> = Name extends `${infer Head}_${infer
 export type CamelCased<T> = { [Field in keyof T as CamelCase<Field & string>]: T[Field] };
 
 /** `block_size` to `blockSize`. */
-export function toCamelCase(name: string): string {
+function toCamelCase(name: string): string {
   return name.replace(/(?<=[a-z0-9])_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 

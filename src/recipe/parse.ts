@@ -11,7 +11,7 @@ export interface RecipeDocument {
 }
 
 /** Modifiers under one `*_stage` key. */
-export interface RecipeStage {
+interface RecipeStage {
   /** The key without `_stage`; "default" where the recipe has no stages. */
   readonly name: string;
   readonly modifiers: readonly ModifierEntry[];

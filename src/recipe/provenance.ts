@@ -5,7 +5,7 @@ import { version } from "../version.ts";
 import { snakeCased } from "./names.ts";
 
 /** What a run was given beside its recipe. */
-export interface RunArguments {
+interface RunArguments {
   /** A folder or a Hub id. */
   readonly model: string;
   /** Where that lies: the folder itself, or the download. */

@@ -3,7 +3,7 @@ import { extname } from "node:path";
 import { RecipeError } from "../errors.ts";
 
 /** A recipe's text, and what messages call it. */
-export interface RecipeText {
+interface RecipeText {
   readonly text: string;
   readonly name: string;
 }

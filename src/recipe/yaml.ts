@@ -19,7 +19,7 @@ const MAX_ALIASES = 100;
 const LONGEST_MESSAGE = 200;
 
 /** Values in a recipe once each alias and variable is written out: what holds more was not written by hand. */
-export const MAX_VALUES = 100_000;
+const MAX_VALUES = 100_000;
 
 /** A parsed YAML text that knows where each node lies in it. JSON is YAML too. */
 export class YamlText {

@@ -9,7 +9,7 @@ import { add, silu } from "../ops/arithmetic.ts";
 import { embedding } from "../ops/linear.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { Executable, NodeError, type Value } from "./executable.ts";
-import { Runtime } from "./session.ts";
+import { Runtime } from "./runtime.ts";
 
 const runtime = await Runtime.create({ threads: 1 });
 const zeros = (...shape: number[]) => Tensor.zeros("F32", shape);

@@ -10,7 +10,7 @@ import { embedding, linear } from "../ops/linear.ts";
 import { rotaryTable, rotate } from "../ops/rotary.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { Executable, type Value } from "./executable.ts";
-import { Runtime } from "./session.ts";
+import { Runtime } from "./runtime.ts";
 
 const runtime = await Runtime.create({ threads: 1 });
 

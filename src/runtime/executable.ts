@@ -8,8 +8,9 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { checkInputs, checkResult, type Sizes, type Value } from "./check-values.ts";
 import { type LoweredModel, lowerNodes } from "./lower.ts";
 import { findRowLookups, parametersReadWhole } from "./row-lookups.ts";
+import type { Runtime } from "./runtime.ts";
 import { splitAtOpaque } from "./segments.ts";
-import type { Runtime, Session } from "./session.ts";
+import type { Session } from "./session.ts";
 
 export type { Value } from "./check-values.ts";
 

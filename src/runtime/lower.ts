@@ -7,7 +7,7 @@ import { isOperator } from "../ops/operator.ts";
 import { OnnxWriter } from "./onnx-writer.ts";
 
 /** One tensor of a value: values that are tuples have several. */
-export interface Slot {
+interface Slot {
   readonly node: Node;
   readonly index: number;
 }

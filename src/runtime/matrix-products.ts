@@ -5,7 +5,8 @@ import { float, type OnnxExpression, onnx } from "../ops/onnx.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { threadsWithEqualSums } from "./equal-sums.ts";
 import { OnnxWriter } from "./onnx-writer.ts";
-import { Runtime, type RuntimeOptions, type Session } from "./session.ts";
+import { Runtime, type RuntimeOptions } from "./runtime.ts";
+import type { Session } from "./session.ts";
 
 /**
  * Matrix products on the CPU, by ONNX Runtime.

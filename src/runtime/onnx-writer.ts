@@ -12,7 +12,7 @@ const OPSET = 24;
 const IR_VERSION = 10;
 
 /** What an ONNX file says of itself. */
-export interface OnnxHeader {
+interface OnnxHeader {
   /** Name of the graph. */
   readonly name?: string;
   /** Version of ONNX's own operators. */

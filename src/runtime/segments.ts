@@ -3,7 +3,7 @@ import type { Graph } from "../fx/graph.ts";
 import type { Node } from "../fx/node.ts";
 
 /** Nodes that run together as one compiled model, and the opaque calls that run after it. */
-export interface Segment {
+interface Segment {
   readonly compiled: readonly Node[];
   readonly opaque: readonly Node[];
 }

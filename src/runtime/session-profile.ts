@@ -3,7 +3,6 @@ import { readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { InferenceSession } from "onnxruntime-node";
 import type { Profiler } from "../profile/profiler.ts";
 import type { Span } from "../profile/span.ts";
 
@@ -27,18 +26,21 @@ const KERNEL = "_kernel_time";
 export class SessionProfile {
   readonly #folder = mkdtempSync(join(tmpdir(), `layerwise-profile-${process.pid}-`));
   readonly #starts: number[] = [];
+  #end = () => {};
 
   constructor(private readonly profiler: Profiler) {
     profiler.addSource(() => this.#collect());
   }
 
-  /** Options that the session is to be made with. */
-  get options(): InferenceSession.SessionOptions {
-    return { enableProfiling: true, profileFilePrefix: join(this.#folder, "session") };
+  /** Where ONNX Runtime's profiler is to write: the beginning of the file's path. */
+  get prefix(): string {
+    return join(this.#folder, "session");
   }
 
-  /** Set once the session is made. */
-  session?: InferenceSession;
+  /** @param end - makes ONNX Runtime write the file */
+  onEnd(end: () => void): void {
+    this.#end = end;
+  }
 
   /** Times one run; the runs of a session go one after another. */
   time<Result>(run: () => Promise<Result>): Promise<Result> {
@@ -48,7 +50,7 @@ export class SessionProfile {
 
   async #collect(): Promise<Span[]> {
     try {
-      this.session?.endProfiling();
+      this.#end();
       const [file] = await readdir(this.#folder);
       return file === undefined ? [] : toSpans(await readEvents(join(this.#folder, file)), this.#starts);
     } finally {

@@ -12,6 +12,7 @@ export interface QuantizationArgs {
   readonly type: "int" | "float";
   /** Whether zero is code 0; otherwise every scale has a zero point. */
   readonly symmetric: boolean;
+  /** Which elements share one scale. */
   readonly strategy: Strategy;
   /** Columns that share one scale, for strategy `group` and `tensor_group`; -1 asks for `channel`. */
   readonly groupSize: number | null;
@@ -27,6 +28,7 @@ export interface QuantizationArgs {
   readonly zpDtype: string | null;
   /** Name of the observer that finds each scale's range; null is the default one. */
   readonly observer: string | null;
+  /** What the observer is told, with keys as in recipes: `maxshrink`, `grid`, `norm`. */
   readonly observerKwargs: Readonly<Record<string, unknown>>;
 }
 

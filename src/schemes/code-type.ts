@@ -7,7 +7,7 @@ import type { QuantizationArgs } from "./arguments.ts";
 export type CodeDType = "I8" | "F8_E4M3" | "U8";
 
 /** The numbers that codes stand for, before scale and zero point. */
-export interface CodeType {
+interface CodeType {
   readonly dtype: CodeDType;
   /** The smallest and the largest number; what lies beyond is clamped. */
   readonly min: number;

@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { type LayerwiseError, RecipeError } from "../errors.ts";
 
 /** Which class of error a failed parse throws: it says where the input came from. */
-export type Failure = new (message: string) => LayerwiseError;
+type Failure = new (message: string) => LayerwiseError;
 
 /**
  * What `schema` makes of `input`.

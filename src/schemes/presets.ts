@@ -57,11 +57,6 @@ const PRESETS: Readonly<Record<string, Preset>> = {
 /** The names that {@link presetScheme} accepts. */
 export const presetNames: readonly string[] = Object.keys(PRESETS);
 
-/** Whether compressed-tensors has a preset of this name. */
-export function isPresetName(name: string): boolean {
-  return Object.hasOwn(PRESETS, name.toUpperCase());
-}
-
 /**
  * The scheme that `name` (in upper or lower case) stands for, on `targets`.
  *

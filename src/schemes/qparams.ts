@@ -16,6 +16,7 @@ export interface Range {
 
 /** What turns a weight into codes: `code = round(weight / scale · globalScale + zeroPoint)`. */
 export interface QParams {
+  /** The step between codes: [out, 1] by channel, [out, groups] by group, [1] for the whole weight. */
   readonly scale: Tensor<FloatDType>;
   /** Absent where the arguments are symmetric. */
   readonly zeroPoint?: Tensor<"I8">;

@@ -21,6 +21,7 @@ const FORMAT_NAMES = [
 export interface QuantizationScheme {
   /** Class names (`Linear`), full module names, or `re:` and a regular expression. */
   readonly targets: readonly string[];
+  /** Null leaves weights as they are; likewise below. */
   readonly weights: QuantizationArgs | null;
   readonly inputActivations: QuantizationArgs | null;
   readonly outputActivations: QuantizationArgs | null;

@@ -19,6 +19,7 @@ export type ProgressEvent =
 
 /** How a run is watched and stopped. */
 export interface RunControl {
+  /** Is told of phases, batches, modules and warnings as they come. */
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Stops the run between two batches. */
   readonly signal?: AbortSignal;

@@ -5,6 +5,7 @@ import type { Module } from "../nn/module.ts";
 /** What was seen of one value over all batches, for all taps on it that reduce it in one way. */
 export interface Observed {
   readonly taps: readonly Tap[];
+  /** The same for all of these taps. */
   readonly statistic: Statistic;
 }
 

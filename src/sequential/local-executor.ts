@@ -12,6 +12,7 @@ import { TapRecorder } from "./tap-recorder.ts";
 
 /** How much memory a {@link LocalExecutor} may take, and who stops it between two batches. */
 export interface LocalExecutorOptions extends IntermediatesOptions {
+  /** Stops it between two batches. */
   readonly signal?: AbortSignal;
 }
 

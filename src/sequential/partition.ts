@@ -7,7 +7,9 @@ export type BoundaryRule = "target-opens" | "target-closes";
 
 /** How a graph is cut. */
 export interface PartitionOptions {
+  /** Targets in one part. 1. */
   readonly targetsPerSubgraph?: number;
+  /** Whether a target begins a part, or ends one. "target-opens". */
   readonly boundary?: BoundaryRule;
   /** Whether targets that read the same value count as one, and so come to lie in one part. False. */
   readonly shareInputs?: boolean;

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import { loadFixtureModel, readGoldenLogits } from "../../test/fixture-model.ts";
+import { SecondMoments, trace } from "../../test/second-moments.ts";
 import type { Node } from "../fx/node.ts";
 import { KernelPool } from "../kernels/pool.ts";
-import type { CompressionStage, Modifier } from "../modifiers/modifier.ts";
-import { secondMoment, type Tap } from "../modifiers/tap.ts";
+import type { Modifier } from "../modifiers/modifier.ts";
+import { secondMoment } from "../modifiers/tap.ts";
 import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { silu } from "../ops/arithmetic.ts";
@@ -26,39 +27,7 @@ const batch: Batch = {
 };
 const dispatch = (model: Module) => dispatchForSequential(model, { device: "cpu", threads: 1 });
 
-/** Observes every linear, and in `act` may change what it wants. */
-class Spy implements Modifier {
-  readonly name = "Spy";
-  readonly options = {};
-  readonly requiresCalibrationData = true;
-  readonly seen = new Map<string, { trace: number; sequences: number; stage: number }>();
-  readonly #taps = new Map<Module, Tap>();
-  #stages = 0;
-
-  constructor(private readonly act: (stage: CompressionStage) => void = () => {}) {}
-
-  initialize(): void {}
-
-  taps(module: Module): Tap[] {
-    if (!(module instanceof Linear)) return [];
-    const tap = { module, reduce: secondMoment };
-    this.#taps.set(module, tap);
-    return [tap];
-  }
-
-  async compress(stage: CompressionStage): Promise<void> {
-    for (const [path, module] of stage.modules) {
-      const tap = this.#taps.get(module);
-      const statistic = tap && stage.statistic(tap);
-      if (!statistic) continue;
-      const { value, sequences } = statistic;
-      const trace = value.data.reduce((sum, entry, i) => (i % (value.shape[0] + 1) === 0 ? sum + entry : sum), 0);
-      this.seen.set(path, { trace, sequences, stage: this.#stages });
-    }
-    this.act(stage);
-    this.#stages++;
-  }
-}
+const observeLinears = () => new SecondMoments((module) => module instanceof Linear);
 
 async function compress(
   model: Module,
@@ -93,7 +62,7 @@ test("linears that read one value share a tap, and calibrating runs neither lm_h
 });
 
 test("a modifier sees what an earlier one did to the same subgraph (D11)", async () => {
-  const spy = new Spy();
+  const observer = observeLinears();
   const zero: Modifier = {
     name: "Zero",
     options: {},
@@ -107,9 +76,11 @@ test("a modifier sees what an earlier one did to the same subgraph (D11)", async
     },
   };
   const model = loadFixtureModel("llama");
-  await compress(model, ["LlamaDecoderLayer"], [zero, spy], [batch]);
-  expect(spy.seen.get("model.layers.0.self_attn.o_proj")?.trace).toBe(0);
-  expect(spy.seen.get("model.layers.0.self_attn.q_proj")?.trace).toBeGreaterThan(0);
+  await compress(model, ["LlamaDecoderLayer"], [zero, observer], [batch]);
+  const energyOf = (linear: string) =>
+    trace(observer.moments.get(`model.layers.0.self_attn.${linear}`) as Tensor<"F32">);
+  expect(energyOf("o_proj")).toBe(0);
+  expect(energyOf("q_proj")).toBeGreaterThan(0);
 });
 
 test("a module that is called in two subgraphs is compressed after the last, with what both calls saw (D12)", async () => {
@@ -129,14 +100,13 @@ test("a module that is called in two subgraphs is compressed after the last, wit
   for (const [name, parameter] of model.namedParameters()) {
     parameter.source = { name, dtype: "F32", shape: [4, 4], read: async () => identity };
   }
-  const spy = new Spy();
+  const observer = observeLinears();
   const x = new Tensor("F32", [1, 2, 4], new Float32Array(8).fill(2));
-  await compress(model, ["shared", "between"], [spy], [{ x }]);
-  const [shared, between] = [spy.seen.get("shared"), spy.seen.get("between")];
-  expect(shared?.stage).toBeGreaterThan(between?.stage as number);
+  await compress(model, ["shared", "between"], [observer], [{ x }]);
+  expect([...observer.moments.keys()]).toEqual(["between", "shared"]);
   // Both calls see two tokens: 2 in each of four columns, then silu(2).
   const second = 2 / (1 + Math.exp(-2));
-  expect(shared?.trace).toBeCloseTo(2 * 4 * (4 + second ** 2), 4);
+  expect(trace(observer.moments.get("shared") as Tensor<"F32">)).toBeCloseTo(2 * 4 * (4 + second ** 2), 4);
 });
 
 test("neighbouring batches of equal length are run together, up to a number of tokens", () => {

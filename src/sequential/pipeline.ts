@@ -16,6 +16,7 @@ import { SubgraphRuns } from "./subgraph-runs.ts";
 
 /** What {@link compressInOrder} works with. */
 export interface PipelineOptions extends Omit<StageContext, "weights" | "statistics">, IntermediatesOptions {
+  /** Those of a recipe, initialised, in its order. */
   readonly modifiers: readonly Modifier[];
   /** Whether later subgraphs see the compressed weights; true by default. */
   readonly propagateError?: boolean;

@@ -23,7 +23,7 @@ const EXPECTED = "expected";
 type CallTypes = readonly (ValueType | Exclude<Argument, Node>)[];
 
 /** How much memory a recording may take, and who stops it. */
-export interface ReplayOptions extends IntermediatesOptions {
+interface ReplayOptions extends IntermediatesOptions {
   readonly signal?: AbortSignal;
 }
 

@@ -17,7 +17,7 @@ import { traceSubgraphs } from "./trace-subgraphs.ts";
 const SAMPLE_LENGTH = 16;
 
 /** How a model is rewritten. */
-export interface RewriteOptions extends DispatchOptions {
+interface RewriteOptions extends DispatchOptions {
   /** Whether the model is run before and after each change. True. */
   readonly check?: boolean;
   /** The dtype to save in, to which changed parameters are rounded. "auto". */

@@ -33,13 +33,14 @@ export function getSequentialAncestors(model: Module, targets: ReadonlySet<Modul
 }
 
 /** Something that may name sequential targets, as a modifier does. */
-export interface NamesTargets {
+interface NamesTargets {
   readonly name: string;
   readonly sequentialTargets?: readonly string[];
 }
 
 /** The part of the one-shot arguments that names targets. */
 export interface TargetArguments {
+  /** Patterns of the modules to compress one after another; by default the decoder layers. */
   readonly sequentialTargets?: readonly string[] | string | null;
   /**
    * Cuts the model before every group of linears that read the same value, instead of by decoder layers: each group is

@@ -9,7 +9,9 @@ import { traceSubgraphs } from "./trace-subgraphs.ts";
 export interface TraceOptions extends TargetArguments {
   /** A folder or a Hub id. */
   readonly model: string;
+  /** Sequential targets in one subgraph. 1. */
   readonly targetsPerSubgraph?: number;
+  /** Names of functions that the trace does not enter. */
   readonly ignore?: readonly string[];
 }
 
@@ -19,9 +21,13 @@ export interface SubgraphSummary {
   readonly targets: readonly string[];
   /** All modules that it calls, in order. */
   readonly modules: readonly string[];
+  /** Names of the values that it reads. */
   readonly inputs: readonly string[];
+  /** Those of its inputs that no later subgraph reads: they can be forgotten. */
   readonly consumed: readonly string[];
+  /** Names of the values that later subgraphs, or the caller, read. */
   readonly outputs: readonly string[];
+  /** What it computes, a node a line. */
   readonly code: readonly string[];
 }
 

@@ -18,7 +18,7 @@ const VARYING: readonly Dim[] = ["batch", "seq"];
 export type SampleInput = Readonly<Record<string, Pick<Tensor, "dtype" | "shape">>>;
 
 /** How a model is cut. */
-export interface SubgraphOptions extends PartitionOptions {
+export interface CutOptions extends PartitionOptions {
   /** Modules that must come to lie in one subgraph, such as those that a modifier changes together. */
   readonly together?: readonly (readonly Module[])[];
 }
@@ -39,7 +39,7 @@ export function traceSubgraphs(
   sampleInput: SampleInput,
   sequentialTargets: readonly string[],
   ignore: readonly string[] = [],
-  { together = [], ...options }: SubgraphOptions = {},
+  { together = [], ...options }: CutOptions = {},
 ): Subgraph[] {
   const targets = matchModules(model, sequentialTargets);
   const tracer = new SequentialTracer(getSequentialAncestors(model, targets), new Set(), { ignore });

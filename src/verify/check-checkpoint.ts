@@ -24,7 +24,7 @@ export interface Source {
 }
 
 /** What a checkpoint is checked against. */
-export interface CheckOptions {
+interface CheckOptions {
   readonly source?: Source;
   /** What is to be quantized; by default what the recipe beside the checkpoint asks for. */
   readonly asked?: AskedFor;
@@ -33,9 +33,11 @@ export interface CheckOptions {
 
 /** What the files of a checkpoint by themselves tell. */
 export interface FileCheck {
+  /** Empty where all is well. */
   readonly problems: readonly Problem[];
   /** What could not be checked, and why. */
   readonly notes: readonly string[];
+  /** How many the checkpoint has. */
   readonly tensors: number;
   /** Modules whose weights are compressed. */
   readonly compressed: number;
@@ -137,7 +139,7 @@ async function readModule(
 }
 
 /** Whether a weight was zero before; what is not known was not. */
-async function isZero(source: Source | undefined, path: string): Promise<boolean> {
+export async function isZero(source: Source | undefined, path: string): Promise<boolean> {
   const module = source?.model.namedModules().find(([other]) => other === path)?.[1];
   if (!(module instanceof Linear)) return false;
   return (await module.weight.load()).data.every((value) => value === 0);

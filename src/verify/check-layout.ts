@@ -3,7 +3,7 @@ import { type Problem, problem } from "./problem.ts";
 import type { StoredModel } from "./stored-model.ts";
 
 /** What may be there though nothing asks for it. */
-export interface LayoutOptions {
+interface LayoutOptions {
   /** Names of the tensors of the model that was compressed, which are carried over. */
   readonly carriedOver?: ReadonlySet<string>;
 }

@@ -7,6 +7,7 @@ export interface LogitsFidelity {
   readonly klDivergence: number;
   /** Share of the tokens whose most likely successor is the same. */
   readonly top1Agreement: number;
+  /** How many successors were compared. */
   readonly tokens: number;
 }
 

@@ -18,6 +18,7 @@ export interface SubgraphFidelity {
   readonly subgraph: string;
   /** Of the output that is furthest off: its energy over that of the differences, in dB; infinite (null in JSON) where there are none. */
   readonly signalToNoise: number;
+  /** Cosine of the angle between the two outputs, as vectors. */
   readonly cosine: number;
 }
 

@@ -1,5 +1,5 @@
 /** A figure of one module in dB, more of which is better. */
-export interface Measured {
+interface Measured {
   readonly path: string;
   /** What its peers have in common beside the pattern of their paths: how they are quantized. */
   readonly kind?: string;
@@ -7,7 +7,7 @@ export interface Measured {
 }
 
 /** A figure far below those of its peers. */
-export interface Outlier extends Measured {
+interface Outlier extends Measured {
   /** What is usual among them. */
   readonly typical: number;
 }

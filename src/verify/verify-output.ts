@@ -8,7 +8,7 @@ import { findOutliers } from "./outliers.ts";
 import { countOf, type Problem, problem } from "./problem.ts";
 
 /** What a run knows of the checkpoint that it has written. */
-export interface WrittenOutput {
+interface WrittenOutput {
   readonly source: Source;
   /** What was to be quantized. */
   readonly quantization: ModelQuantization;

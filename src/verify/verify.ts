@@ -1,15 +1,13 @@
-import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/hub.ts";
 import { LayerwiseError } from "../errors.ts";
-import { bindCheckpoint } from "../formats/bind-checkpoint.ts";
-import { simulateActivations } from "../formats/simulate-activations.ts";
-import type { CausalLM } from "../models/causal-lm.ts";
-import { createModel } from "../models/registry.ts";
 import type { Device } from "../runtime/session.ts";
 import type { RunControl } from "../sequential/events.ts";
 import { defaultMemoryBudget, type IntermediatesOptions } from "../sequential/intermediates.ts";
+import { openBound } from "./bound-model.ts";
 import { checkCheckpoint, type FileCheck, type Source } from "./check-checkpoint.ts";
+import { checkGguf, findGgufFile } from "./check-gguf.ts";
 import { carriedWeights, checkOnnxFolder, isOnnxFolder } from "./check-onnx.ts";
+import { compareGguf } from "./compare-gguf.ts";
 import { compareModels, type Fidelity, type Finding } from "./compare-models.ts";
 import { compareOnnxFolder } from "./compare-onnx.ts";
 import { weightKinds } from "./compare-weights.ts";
@@ -20,16 +18,19 @@ import { openStoredModel } from "./stored-model.ts";
 
 /** Arguments of {@link verify}. */
 export interface VerifyOptions extends RunControl, SampleOptions, IntermediatesOptions {
-  /** The checkpoint: a folder or a Hub id. */
+  /** The checkpoint: a folder or a Hub id; or a GGUF file, or a folder that has one. */
   readonly model: string;
   /** The model that it was compressed from, to compare it with; without it, the files are looked at by themselves. */
   readonly source?: string;
+  /** Where the models are run to be compared. "cpu". */
   readonly device?: Device;
+  /** Threads for one operator; by default one for each core. */
   readonly threads?: number;
 }
 
 /** What is wrong with a checkpoint, and how near it is to its source. */
 export interface Verification extends FileCheck {
+  /** Where the checkpoint lies. */
   readonly folder: string;
   /** Empty where all is well. */
   readonly problems: readonly Problem[];
@@ -51,6 +52,8 @@ export interface Verification extends FileCheck {
 export async function verify({ model, source, ...options }: VerifyOptions): Promise<Verification> {
   const folder = await resolveModel(model);
   if (await isOnnxFolder(folder)) return verifyOnnx(folder, source, options);
+  const file = await findGgufFile(folder);
+  if (file !== undefined) return verifyGguf(file, source, options);
   if (source === undefined) return report(folder, await checkCheckpoint(folder, options));
   const original = await openBound(await resolveModel(source));
   try {
@@ -93,12 +96,6 @@ function report(folder: string, files: FileCheck, findings: readonly Finding[] =
   };
 }
 
-/** A checkpoint, and the model that is bound to it. */
-interface Bound {
-  readonly checkpoint: Checkpoint;
-  readonly model: CausalLM;
-}
-
 /** A source without the experts that a checkpoint is to be without; as it is where the checkpoint cannot be opened. */
 async function sameSize(folder: string, original: Source): Promise<Source> {
   const stored = await openStoredModel(folder).catch((error) => {
@@ -111,19 +108,6 @@ async function sameSize(folder: string, original: Source): Promise<Source> {
   }
 }
 
-async function openBound(folder: string): Promise<Bound> {
-  const checkpoint = await openCheckpoint(folder);
-  try {
-    const model = createModel(checkpoint.config, { where: checkpoint.pathOf("config.json") });
-    bindCheckpoint(model, checkpoint);
-    simulateActivations(model, checkpoint);
-    return { checkpoint, model };
-  } catch (error) {
-    await checkpoint.close();
-    throw error;
-  }
-}
-
 async function compare(folder: string, original: Source, options: Place): Promise<Finding> {
   const { checkpoint, model } = await openBound(folder);
   try {
@@ -132,6 +116,20 @@ async function compare(folder: string, original: Source, options: Place): Promis
     return await compareModels(pair, batches, placeOf(options));
   } finally {
     await checkpoint.close();
+  }
+}
+
+/** A GGUF file by itself, or beside the checkpoint that it was exported from, or that this was made of. */
+async function verifyGguf(file: string, source: string | undefined, options: Place): Promise<Verification> {
+  if (source === undefined) return report(file, await checkGguf(file, options));
+  const original = await openBound(await resolveModel(source));
+  try {
+    const files = await checkGguf(file, { source: original, signal: options.signal });
+    if (files.problems.length > 0) return report(file, files);
+    const batches = await loadSamples(original.checkpoint, original.model, options);
+    return report(file, files, [await compareGguf(file, original.model, batches, placeOf(options))]);
+  } finally {
+    await original.checkpoint.close();
   }
 }
 

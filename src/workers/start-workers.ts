@@ -17,7 +17,7 @@ import { WorkerProcess } from "./worker-process.ts";
 const require = createRequire(import.meta.url);
 
 /** Options of a run that decide which subgraphs it goes through, with which weights. */
-export interface WorkerOptions extends SubgraphOptions {
+interface WorkerOptions extends SubgraphOptions {
   readonly precision?: Precision;
   readonly moeCalibrateAllExperts?: boolean;
 }
@@ -36,7 +36,7 @@ export interface WorkerSetup {
 }
 
 /** How a run is spread over processes. */
-export interface WorkersOptions extends WorkerOptions {
+interface WorkersOptions extends WorkerOptions {
   /** How many. */
   readonly workers: number;
   readonly folder: string;

@@ -50,7 +50,7 @@ export type ReplyMessage =
   | { readonly type: "failed"; readonly error: SentError };
 
 /** An error as it comes from another process. */
-export interface SentError {
+interface SentError {
   readonly name: string;
   readonly message: string;
   readonly stack?: string;

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import type { FuzzTarget } from "./targets.ts";
 
 /** How a target is run. */
-export interface FuzzOptions {
+interface FuzzOptions {
   readonly inputs: number;
   readonly seed: number;
   /** Called after each input. */
@@ -13,7 +13,7 @@ export interface FuzzOptions {
 }
 
 /** What became of a target's inputs. */
-export interface FuzzResult {
+interface FuzzResult {
   /** Inputs that were read, and inputs that were refused with a LayerwiseError. */
   readonly accepted: number;
   readonly refused: number;

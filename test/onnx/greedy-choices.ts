@@ -4,7 +4,7 @@ import { Tensor } from "../../src/tensor/tensor.ts";
 import { runWhole } from "../run-model.ts";
 
 /** What our evaluation finds likeliest after a token. */
-export interface GreedyChoice {
+interface GreedyChoice {
   readonly token: number;
   /** How far its logit is above another token's. */
   lead(other: number): number;
@@ -33,7 +33,7 @@ export async function logitsOf(folder: string, tokens: readonly number[]): Promi
 }
 
 /** Where a generated text leaves our choices for the first time, and by how much ours was ahead there. */
-export interface Departure {
+interface Departure {
   /** Tokens behind the prompt before it. */
   readonly after: number;
   readonly lead: number;

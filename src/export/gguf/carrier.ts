@@ -1,5 +1,6 @@
 import { ConfigError } from "../../errors.ts";
 import type { KBlockType } from "../../gguf/k-blocks.ts";
+import { kBlockMse } from "../../observers/k-blocks.ts";
 import type { QuantizationArgs } from "../../schemes/arguments.ts";
 import { tilingOf } from "../../schemes/tiling.ts";
 
@@ -21,8 +22,8 @@ export const STAND_INS: Readonly<Record<KBlockType, CarrierType>> = { Q4_K: "Q4_
 
 /** How weights are to be quantized for a type that holds codes. @throws ConfigError for one that does not */
 export function argsForType(dtype: string): Partial<QuantizationArgs> {
-  if (dtype === "Q4_K") return CARRIER_ARGS[STAND_INS[dtype]];
-  if (dtype === "Q6_K") return { ...CARRIER_ARGS[STAND_INS[dtype]], numBits: 6 };
+  if (dtype === "Q4_K") return { ...CARRIER_ARGS[STAND_INS[dtype]], observer: kBlockMse.name };
+  if (dtype === "Q6_K") return { ...CARRIER_ARGS[STAND_INS[dtype]], numBits: 6, observer: kBlockMse.name };
   if (Object.hasOwn(CARRIER_ARGS, dtype)) return CARRIER_ARGS[dtype as CarrierType];
   const known = [...Object.keys(CARRIER_ARGS), ...Object.keys(STAND_INS)].join(", ");
   throw new ConfigError(`dtype: ${dtype}, expected one of ${known}.`);

@@ -1,4 +1,4 @@
-import { K_BLOCK, type KBlockType } from "../../gguf/k-blocks.ts";
+import { K_BLOCK, K_SCALES, type KBlockType } from "../../gguf/k-blocks.ts";
 import type { KBlockCodes } from "../../gguf/pack-k-blocks.ts";
 import type { QuantizedWeight } from "../../schemes/quantize.ts";
 import { forEachRun, tilingOf } from "../../schemes/tiling.ts";
@@ -6,16 +6,13 @@ import { rounder, toFloat32 } from "../../tensor/convert.ts";
 
 const half = rounder("F16");
 
-/** Codes that share a scale, and the largest scale. */
-const GROUPS = { Q4_K: { size: 32, largest: 63 }, Q6_K: { size: 16, largest: 127 } } as const;
-
 /**
  * A calibrated weight as blocks of 256 columns: the codes as they are, scales (and offsets, zero point times scale) as the nearest
  * multiples of one float16 number for each block. What a scale loses is made up for, on average over its codes, by the offset.
  */
 export function carryKBlocks(type: KBlockType, weight: QuantizedWeight, where: string): KBlockCodes {
   const { codes, scale, zeroPoint, args } = weight;
-  const { size, largest } = GROUPS[type];
+  const { size, largest } = K_SCALES[type];
   const groups = codes.data.length / size;
   const [steps, offsets] = [new Float32Array(groups), new Float32Array(groups)];
   const stored = toFloat32(scale).data;

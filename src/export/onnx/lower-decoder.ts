@@ -18,7 +18,7 @@ import { isLinear } from "./trace-decoder.ts";
 const OPSET = 23;
 
 /** How the parameters of a decoder are stored, and where. */
-export interface DecoderWeights {
+interface DecoderWeights {
   /** By the node that reads the parameter. */
   readonly stored: ReadonlyMap<Node, StoredWeight>;
   place(spec: InitializerSpec): ExternalPlace;

@@ -24,7 +24,7 @@ import { isLinear } from "./trace-decoder.ts";
 const LARGEST_TABLE = 256 * 2 ** 20;
 
 /** What decides how parameters are stored. */
-export interface WeightPlanOptions {
+interface WeightPlanOptions {
   readonly dtype: OnnxDType;
   readonly precision: Precision;
   /** Bits that the table of embeddings is rounded to, and with it a dense last projection; chosen by size where left out. */

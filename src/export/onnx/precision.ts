@@ -1,7 +1,6 @@
 import type { Graph } from "../../fx/graph.ts";
 import { getitem } from "../../fx/graph.ts";
 import type { FunctionTarget, Node } from "../../fx/node.ts";
-import { tensorTypes } from "../../fx/types.ts";
 import { gelu, geluTanh, relu, sigmoid, softCap } from "../../ops/activation.ts";
 import { affine } from "../../ops/affine.ts";
 import { add, mul, scale, silu } from "../../ops/arithmetic.ts";
@@ -47,11 +46,6 @@ export function halfPrecision(graph: Graph, magnitudeOf: MagnitudeOf): Precision
     half: new Set(candidates.filter((node) => !kept.has(node))),
     kept: candidates.filter((node) => kept.has(node)),
   };
-}
-
-/** Whether any tensor of a node is a float. */
-export function isFloatNode(node: Node): boolean {
-  return tensorTypes(node.type).some(({ dtype }) => dtype === "F32");
 }
 
 function sourceOf(node: Node): Node {

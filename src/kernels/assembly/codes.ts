@@ -1,8 +1,7 @@
 // Numbers of four lanes as codes of one byte each, and back. Rounding is half to even; numbers are in the codes' range.
 
-/** Integers, float8 E4M3FN and float4 E2M1, as the calling side spells them. */
-export const FLOAT8: i32 = 1;
-export const FLOAT4: i32 = 2;
+/** Float8 E4M3FN, as the calling side spells it; 0 are integers, 2 is float4 E2M1. */
+const FLOAT8: i32 = 1;
 
 /** Beyond this a float32 has no fraction bits left: adding it rounds, and leaves a small whole number in the lowest bits. */
 const NO_FRACTION: f32 = 12582912;

@@ -3,7 +3,7 @@ import type { MaskStructure } from "../../kernels/select.ts";
 import { misfit, parseMaskStructure } from "./mask-structure.ts";
 
 /** Blocks of a weight that are pruned as a whole; of one row and one column where there is no structure. */
-export interface BlockStructure {
+interface BlockStructure {
   readonly rows: number;
   readonly columns: number;
 }

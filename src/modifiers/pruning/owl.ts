@@ -10,7 +10,7 @@ import type { PrunedLinear } from "./pruned-linears.ts";
 import { columnNorms, wandaScores } from "./scores.ts";
 
 /** What OWL is told. */
-export interface OwlOptions {
+interface OwlOptions {
   /** The mean over layers. */
   readonly sparsity: number;
   /** M: a score of more than M times the layer's mean is an outlier. */

@@ -5,7 +5,7 @@ import type { Parameter } from "../../nn/parameter.ts";
 import { basisRule, carriedOperands, OperatorTrace, where } from "./trace.ts";
 
 /** A weight that multiplies values of the stream, by one of its axes. */
-export interface StreamReader {
+interface StreamReader {
   readonly weight: Parameter;
   readonly axis: 0 | 1;
   readonly bias?: Parameter;

@@ -6,7 +6,7 @@ import { isOperator } from "../../ops/operator.ts";
 import { basisRule, OperatorTrace, where } from "./trace.ts";
 
 /** Places along one axis of a parameter, head after head. */
-export interface HeadAxis {
+interface HeadAxis {
   readonly parameter: Parameter;
   readonly axis: 0 | 1;
   /** `size` places for each head. */

@@ -24,7 +24,7 @@ export function followColumns(graph: Graph, source: Node): ColumnFlow {
 }
 
 /** Values that one token has of a tensor: [batch, seq, heads, size] has heads · size. */
-export function columnCount({ shape }: Node): number {
+function columnCount({ shape }: Node): number {
   const tokenAxes = shape.findLastIndex((dim) => typeof dim === "string") + 1;
   return shape.slice(tokenAxes).reduce<number>((count, dim) => count * Number(dim), 1);
 }

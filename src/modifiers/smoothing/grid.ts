@@ -9,7 +9,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { multiplyColumns } from "./move-factors.ts";
 
 /** A point of AWQ's search: the exponent of activations, and whether weights count too. */
-export type GridPoint = readonly [ratio: number, duo: boolean];
+type GridPoint = readonly [ratio: number, duo: boolean];
 
 /** How much AWQ looks at weights: at every point, at none, or each ratio with and without. */
 export type DuoScaling = boolean | "both";

@@ -11,7 +11,7 @@ export interface BalancedWeight {
 }
 
 /** A parameter that a value is divided with: a row of it for each column of the value. */
-export interface SmoothedParameter {
+interface SmoothedParameter {
   readonly parameter: Parameter;
   /** What is added to the stored values where they are used: 1 in Gemma's norms. */
   readonly offset: number;

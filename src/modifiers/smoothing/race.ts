@@ -1,5 +1,5 @@
 /** Runs a candidate on one batch: its error there, a sum over tokens. */
-export type ErrorOnBatch = (batch: number) => Promise<number>;
+type ErrorOnBatch = (batch: number) => Promise<number>;
 
 /** What is known of a candidate: its error on each batch so far. */
 interface Runner {

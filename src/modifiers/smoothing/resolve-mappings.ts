@@ -14,7 +14,7 @@ export interface MappingPatterns {
 }
 
 /** How a modifier comes to its mappings. */
-export interface ResolveOptions {
+interface ResolveOptions {
   readonly modifier: string;
   /** What the recipe gives; without it, the mappings come from a trace of the model. */
   readonly given?: readonly MappingPatterns[];

@@ -6,7 +6,7 @@ import { onnx } from "../ops/onnx.ts";
 import { allocate, type DType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { OnnxWriter } from "./onnx-writer.ts";
-import { Runtime } from "./session.ts";
+import { Runtime } from "./runtime.ts";
 
 test("the CPU is the default device", async () => {
   expect((await Runtime.create()).device).toBe("cpu");
