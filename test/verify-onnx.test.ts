@@ -345,6 +345,13 @@ test.each(["fp32", "fp16", "q8", "q4", "q4f16"])("%s: nothing is wrong with what
   expect(logits.top1Agreement).toBeGreaterThan(isDense ? 0.99 : 0.8);
 });
 
+test("nothing is wrong with weights that are split over files", async () => {
+  const output = join(await temporaryFolder(), "onnx");
+  await exportModel({ model: checkpoint(), format: ["onnx"], output, maxShardSize: 5e5 });
+  const { problems, comparisons } = await verify({ model: output, source: checkpoint(), threads: 1 });
+  expect([problems, comparisons.length]).toEqual([[], 1]);
+});
+
 test("what was exported of a compressed checkpoint has its weights", async () => {
   const { problems, tensors, compressed, comparisons } = await verify({ model: exported(), source: checkpoint() });
   expect(problems).toEqual([]);
