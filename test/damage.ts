@@ -17,7 +17,7 @@ export interface Damage {
 }
 
 /** What is damaged, and what it is compared with. */
-export interface Undamaged {
+interface Undamaged {
   readonly folder: string;
   readonly source: string;
 }

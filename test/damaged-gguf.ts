@@ -7,7 +7,7 @@ import { parseGgufHeader } from "../src/gguf/parse-header.ts";
 import type { TensorType } from "../src/gguf/tensor-types.ts";
 
 /** A tensor of a file, with its bytes. */
-export interface StoredTensor {
+interface StoredTensor {
   readonly name: string;
   type: TensorType;
   shape: readonly number[];

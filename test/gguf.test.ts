@@ -1,32 +1,19 @@
-import { cp, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { tokenizerFiles } from "../src/data/tokenizer.ts";
-import { exportModel } from "../src/export/export-model.ts";
-import { ExportSource } from "../src/export/export-source.ts";
 import { modifierFor } from "../src/export/modifier-for.ts";
 import { PRE_TOKENIZERS } from "../src/gguf/pre-tokenizers.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { oneshot } from "../src/oneshot.ts";
-import { Tensor } from "../src/tensor/tensor.ts";
-import { readFixtureConfig } from "./fixture-model.ts";
-import { openGguf, tokenize, topLogits } from "./llama-cpp.ts";
-import { runWhole } from "./run-model.ts";
+import { agreement, exportGguf } from "./gguf-model.ts";
+import { openGguf, tokenize } from "./llama-cpp.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 import { VARIED_STRINGS } from "./varied-strings.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const moby = here("../examples/moby-tiny");
-
-/** Exports a checkpoint, and returns the path of its only file. */
-async function exportGguf(model: string, options: { dtype?: string[]; embeddingDtype?: string } = {}): Promise<string> {
-  const output = join(await temporaryFolder(), "gguf");
-  await exportModel({ model, format: ["gguf"], output, ...options });
-  const [file, ...others] = await readdir(output);
-  expect(others).toEqual([]);
-  return join(output, file);
-}
 
 /** moby-tiny, rounded to nearest with a scheme for a type of GGUF. */
 async function quantize(dtype: string): Promise<string> {
@@ -46,31 +33,6 @@ async function evaluationTokens(count: number): Promise<number[]> {
   const text = await readFile(here("../examples/evaluation.txt"), "utf8");
   const { tokenizer } = await tokenizerFiles(moby);
   return tokenizer.encode(text.slice(0, 8 * count), { addSpecialTokens: false }).slice(0, count);
-}
-
-/** Our own logits of a checkpoint, a row for each token. */
-async function ownLogits(folder: string, tokens: readonly number[]): Promise<Float32Array[]> {
-  const source = await ExportSource.open(folder);
-  try {
-    const batch = { input_ids: new Tensor("I64", [1, tokens.length], BigInt64Array.from(tokens, BigInt)) };
-    const { shape, data } = (await runWhole(source.model, batch)) as Tensor<"F32">;
-    return tokens.map((_, row) => data.subarray(row * shape[2], (row + 1) * shape[2]));
-  } finally {
-    await source.close();
-  }
-}
-
-/** The two best tokens of a row of logits. */
-function best(logits: Float32Array): { token: number; margin: number } {
-  const [first, second] = [...logits.keys()].sort((a, b) => logits[b] - logits[a]);
-  return { token: first, margin: logits[first] - logits[second] };
-}
-
-/** The share of places at which llama.cpp and our evaluation of `folder` have the same best next token. */
-async function agreement(file: string, folder: string, tokens: readonly number[], noise = 0): Promise<number> {
-  const [theirs, ours] = [await topLogits(await openGguf(file), tokens, 1), await ownLogits(folder, tokens)];
-  const clear = ours.map(best).flatMap(({ token, margin }, row) => (margin > noise ? [{ token, row }] : []));
-  return clear.filter(({ token, row }) => theirs[row].has(token)).length / clear.length;
 }
 
 describe("under teacher forcing, llama.cpp's best next token is that of our evaluation", { timeout: 300_000 }, () => {
@@ -95,37 +57,6 @@ describe("under teacher forcing, llama.cpp's best next token is that of our eval
     expect(await agreement(file, folder, tokens)).toBeGreaterThanOrEqual(share);
   });
 });
-
-test.each(["llama", "llama-rope3-untied", "mistral", "qwen2", "qwen3"])(
-  "llama.cpp's logits of %s are those of our evaluation",
-  async (name) => {
-    const folder = await temporaryFolder();
-    await cp(here(`fixtures/models/${name}`), folder, { recursive: true });
-    // llama.cpp has no sliding window for these models
-    const config = readFixtureConfig(name);
-    if (name === "mistral") config.sliding_window = null;
-    const rows = Number(config.vocab_size);
-    await writeFile(join(folder, "config.json"), JSON.stringify(config));
-    await writeFile(join(folder, "tokenizer.json"), JSON.stringify(byteTokenizer(rows)));
-    const tokens = Array.from({ length: 12 }, (_, i) => (i * 37 + 5) % rows);
-    const found = await topLogits(await openGguf(await exportGguf(folder, { dtype: ["F32"] })), tokens, rows);
-    for (const [place, row] of (await ownLogits(folder, tokens)).entries()) {
-      const expected = Float32Array.from(row);
-      const logits = Float32Array.from(expected, (_, token) => found[place].get(token) as number);
-      expect(new Tensor("F32", [rows], logits)).toBeAllClose(new Tensor("F32", [rows], expected), { atol: 1e-4 });
-    }
-  },
-);
-
-/** A tokenizer of single bytes, for models that have none. */
-function byteTokenizer(rows: number): object {
-  const vocab = Object.fromEntries(
-    Array.from({ length: Math.min(rows, 94) }, (_, i) => [String.fromCharCode(33 + i), i]),
-  );
-  const pre_tokenizer = { type: "ByteLevel", add_prefix_space: false, use_regex: true };
-  const parts = { normalizer: null, pre_tokenizer, post_processor: null, decoder: { type: "ByteLevel" } };
-  return { ...parts, model: { type: "BPE", vocab, merges: [] }, added_tokens: [] };
-}
 
 describe("llama.cpp cuts 200 varied strings into the tokens of tokenizer.json", { timeout: 300_000 }, () => {
   test.each(PRE_TOKENIZERS.map(({ name }) => name))("with the pre-tokenizer %s", async (name) => {

@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { describeActivations, describeWeights } from "../src/formats/describe-scheme.ts";
 import { formats } from "../src/formats/registry.ts";
+import { ARCHITECTURES } from "../src/gguf/architectures.ts";
 import { MODEL_FAMILIES } from "../src/models/registry.ts";
 import { observers } from "../src/observers/registry.ts";
 import { modifierTypes } from "../src/recipe/modifiers.ts";
@@ -27,9 +28,10 @@ function table(header: string): string[][] {
     .map((line) => line.split("|").map((cell) => cell.trim().replaceAll("`", "")));
 }
 
-test("the README lists the model types that are supported", () => {
-  expect(table("`model_type`").map(([, modelType]) => modelType)).toEqual(
-    MODEL_FAMILIES.map(({ modelType }) => modelType),
+test("the README lists the model types that are supported, and what GGUF calls them", () => {
+  const inGguf = (modelType: string) => ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(modelType));
+  expect(table("`model_type`").map(([, modelType, name]) => [modelType, name])).toEqual(
+    MODEL_FAMILIES.map(({ modelType }) => [modelType, inGguf(modelType)?.name ?? ""]),
   );
 });
 

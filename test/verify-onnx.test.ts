@@ -1,14 +1,15 @@
-import { cp, mkdtemp, open, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import onnxProto from "onnx-proto";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { exportModel } from "../src/export/export-model.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import { oneshot } from "../src/oneshot.ts";
 import { CHECKSUMS_FILE } from "../src/output/checksums.ts";
 import { verify } from "../src/verify/verify.ts";
+import { type Damage, setIn, testDamages } from "./damage.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const { ModelProto } = onnxProto.onnx;
@@ -33,14 +34,6 @@ async function editModel(folder: string, change: (model: Model) => void): Promis
   const model = ModelProto.decode(await readFile(path));
   change(model);
   await writeFile(path, ModelProto.encode(model).finish());
-}
-
-async function setIn(folder: string, path: readonly string[], value: unknown): Promise<void> {
-  const file = join(folder, "config.json");
-  const json = JSON.parse(await readFile(file, "utf8"));
-  const parent = path.slice(0, -1).reduce((object, key) => object[key], json);
-  parent[path[path.length - 1]] = value;
-  await writeFile(file, JSON.stringify(json));
 }
 
 const tensorOf = (model: Model, name: string) =>
@@ -68,16 +61,6 @@ async function overwrite(folder: string, name: string, bytes: (length: number) =
 const floats = (...values: number[]) => new Uint8Array(Float32Array.from(values).buffer);
 const Q = "model.layers.0.self_attn.q_proj.weight";
 const DOWN = "model.layers.1.mlp.down_proj.weight";
-
-interface Damage {
-  readonly damage: (folder: string) => Promise<void>;
-  readonly where: string | RegExp;
-  readonly message: string | RegExp;
-  /** Whether it takes the checkpoint that was exported to see it. */
-  readonly source?: boolean;
-  /** Whether the checksums tell of it; without them everything else must. */
-  readonly checksums?: boolean;
-}
 
 const DAMAGES: Readonly<Record<string, Damage>> = {
   "a flipped bit in codes": {
@@ -107,7 +90,7 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
     message: "does not parse",
   },
   "a config.json without what transformers.js reads": {
-    damage: (folder) => setIn(folder, ["transformers.js_config"], undefined),
+    damage: (folder) => setIn(folder, "config.json", ["transformers.js_config"], undefined),
     where: /config\.json$/,
     message: "transformers.js_config",
   },
@@ -132,7 +115,7 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
     message: "model_q4.onnx_data ends before it",
   },
   "weights in a file that config.json does not count": {
-    damage: (folder) => setIn(folder, ["transformers.js_config", "use_external_data_format", FILE], 0),
+    damage: (folder) => setIn(folder, "config.json", ["transformers.js_config", "use_external_data_format", FILE], 0),
     where: `${Q}.codes`,
     message: "in model_q4.onnx_data, expected one of",
   },
@@ -318,18 +301,11 @@ const RUN_DAMAGES: Readonly<Record<string, Damage>> = {
   },
 };
 
-describe.each(Object.entries({ ...DAMAGES, ...RUN_DAMAGES }))(
-  "%s",
-  (_, { damage, where, message, source, checksums = false }) => {
-    test("is caught, and named", async () => {
-      const folder = join(await temporaryFolder(), "output");
-      await cp(exported(), folder, { recursive: true });
-      if (!checksums) for (const part of [folder, join(folder, "onnx")]) await rm(join(part, CHECKSUMS_FILE));
-      await damage(folder);
-      const { problems } = await verify({ model: folder, source: source ? checkpoint() : undefined });
-      const named = problems.filter((one) => (typeof where === "string" ? one.where === where : where.test(one.where)));
-      expect(named.map((one) => one.message).join("\n"), JSON.stringify(problems, null, 2)).toMatch(message);
-    });
+testDamages(
+  { ...DAMAGES, ...RUN_DAMAGES },
+  () => ({ folder: exported(), source: checkpoint() }),
+  async (folder) => {
+    for (const part of [folder, join(folder, "onnx")]) await rm(join(part, CHECKSUMS_FILE));
   },
 );
 

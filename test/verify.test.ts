@@ -1,8 +1,8 @@
-import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { VerificationError } from "../src/errors.ts";
 import { QuantizationModifier } from "../src/modifiers/quantization.ts";
 import type { QuantizationOptions } from "../src/modifiers/quantization-options.ts";
@@ -13,6 +13,7 @@ import { writeTensorFile } from "../src/output/tensor-file.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { verify } from "../src/verify/verify.ts";
 import { FIXTURES } from "./compressed-fixture.ts";
+import { type Damage, setIn, testDamages } from "./damage.ts";
 import { readSafetensors } from "./read-safetensors.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
@@ -62,14 +63,6 @@ async function edit(folder: string, change: (tensors: Tensors) => void): Promise
   await writeTensorFile(file, tensors);
 }
 
-/** Sets one value in a file that holds JSON. */
-async function setIn(folder: string, file: string, path: readonly string[], value: unknown): Promise<void> {
-  const json = JSON.parse(await readFile(join(folder, file), "utf8"));
-  const parent = path.slice(0, -1).reduce((object, key) => object[key], json);
-  parent[path[path.length - 1]] = value;
-  await writeFile(join(folder, file), JSON.stringify(json));
-}
-
 const WEIGHTS = ["quantization_config", "config_groups", "group_0", "weights"];
 
 /** Adds a module to those that config.json says are not quantized. */
@@ -102,20 +95,11 @@ function swap(tensors: Tensors, a: string, b: string): void {
 const Q = "model.layers.0.self_attn.q_proj";
 const EXPERT = "model.layers.1.block_sparse_moe.experts.2.w1";
 
-/** A kind of damage: what it is done to, how, and what is named in which words. */
-interface Damage {
+interface DamageToBase extends Damage {
   readonly base: Base;
-  readonly damage: (folder: string) => Promise<void>;
-  /** The module, tensor or file that is named. */
-  readonly where: string | RegExp;
-  readonly message: string | RegExp;
-  /** Whether it takes the original model to see it. */
-  readonly source?: boolean;
-  /** Whether the checksums tell of it; without them everything else must. */
-  readonly checksums?: boolean;
 }
 
-const DAMAGES: Readonly<Record<string, Damage>> = {
+const DAMAGES: Readonly<Record<string, DamageToBase>> = {
   "a flipped bit in packed codes": {
     base: "asymmetric",
     damage: (folder) =>
@@ -375,19 +359,11 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
   },
 };
 
-describe.each(Object.entries(DAMAGES))("%s", (_, { base, damage, where, message, source, checksums = false }) => {
-  test("is caught, and named", async () => {
-    const folder = join(await temporaryFolder(), "output");
-    await cp(join(root, base), folder, { recursive: true });
-    if (!checksums) await rm(join(folder, CHECKSUMS_FILE));
-    await damage(folder);
-    const { problems } = await verify({ model: folder, source: source ? BASES[base].model : undefined, threads: 1 });
-    const named = problems.filter((problem) =>
-      typeof where === "string" ? problem.where === where : where.test(problem.where),
-    );
-    expect(named.map((problem) => problem.message).join("\n"), JSON.stringify(problems, null, 2)).toMatch(message);
-  }, 60_000);
-});
+testDamages(
+  DAMAGES,
+  ({ base }) => ({ folder: join(root, base), source: BASES[base].model }),
+  (folder) => rm(join(folder, CHECKSUMS_FILE)),
+);
 
 test.each(Object.entries(BASES))("%s: nothing is wrong with what was not damaged", async (name, { model }) => {
   const { problems, notes, comparisons } = await verify({ model: join(root, name), source: model, threads: 1 });

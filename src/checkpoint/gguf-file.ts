@@ -2,16 +2,19 @@ import { type FileHandle, mkdtemp, open, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { type Architecture, parameterName, ROPE_FACTORS } from "../gguf/architectures.ts";
 import { decodeTensor } from "../gguf/decode-tensor.ts";
 import { HeaderTooShort } from "../gguf/header-reader.ts";
-import { architectureOfFile, configOfFile, MetadataReader } from "../gguf/model-config.ts";
-import { type GgufHeader, type PlacedTensor, parseGgufHeader } from "../gguf/parse-header.ts";
-import { halvesOrder, rotatedRows } from "../gguf/rotary-rows.ts";
+import { MetadataReader } from "../gguf/metadata-reader.ts";
+import { architectureOfFile, configOfFile } from "../gguf/model-config.ts";
+import { type GgufHeader, parseGgufHeader } from "../gguf/parse-header.ts";
+import type { RopeFactors } from "../gguf/rope-config.ts";
+import { ROPE_FACTOR_TENSORS } from "../gguf/tensor-names.ts";
 import { tokenizerFilesOf } from "../gguf/tokenizer-json.ts";
+import { elementCount } from "../tensor/tensor.ts";
 import { checkFile } from "./contained-file.ts";
+import { tensorInfos } from "./gguf-tensors.ts";
 import { readAt } from "./read-at.ts";
-import type { TensorEncoding, TensorInfo } from "./safetensors.ts";
+import type { TensorInfo } from "./safetensors.ts";
 
 /** A GGUF file as a checkpoint's parts. */
 interface UnpackedGguf {
@@ -46,13 +49,12 @@ export async function unpackGguf(path: string): Promise<UnpackedGguf> {
   const reader = new MetadataReader(path, parts[0].metadata);
   const architecture = architectureOfFile(reader);
   const names = new Set(parts.flatMap(({ tensors }) => tensors.map(({ name }) => name)));
-  const config = configOfFile(reader, architecture, names);
+  const config = configOfFile(reader, architecture, names, await readRopeFactors(parts));
   const heads = { queries: Number(config.num_attention_heads), keys: Number(config.num_key_value_heads) };
   const tensors = new Map<string, TensorInfo>();
   for (const { file, tensors: placed } of parts)
     for (const tensor of placed) {
-      const info = tensorInfo(file, tensor, architecture, heads);
-      if (info) tensors.set(info.name, info);
+      for (const info of tensorInfos(file, tensor, architecture, heads)) tensors.set(info.name, info);
     }
   const folder = await mkdtemp(join(tmpdir(), "layerwise-gguf-"));
   try {
@@ -114,30 +116,26 @@ async function openFile(file: string): Promise<FileHandle> {
   }
 }
 
-/** A tensor under the model's name; undefined for what the model computes itself. */
-function tensorInfo(
-  file: string,
-  { name: stored, type, shape, begin, end }: PlacedTensor,
-  architecture: Architecture,
-  heads: Readonly<Record<"queries" | "keys", number>>,
-): TensorInfo | undefined {
-  if (stored === ROPE_FACTORS) return undefined;
-  const name = parameterName(architecture, stored);
-  if (name === undefined) {
-    throw new CheckpointError(
-      `${file}: tensor ${JSON.stringify(stored)}, expected those of ${architecture.name}. The model is not one that layerwise knows.`,
-    );
-  }
-  const info = { name, shape, file, begin, end };
-  const rotated = architecture.interleavesRotation ? rotatedRows(name) : null;
-  const isPlain = type === "F32" || type === "F16" || type === "BF16";
-  if (isPlain && !rotated) return { ...info, dtype: type };
-  const places = rotated ? halvesOrder(shape[0], checkHeads(file, stored, shape[0], heads[rotated])) : undefined;
-  const decode: TensorEncoding["decode"] = (bytes, shape) => decodeTensor(type, shape, bytes);
-  return { ...info, dtype: "F32", encoding: { name: type, places, decode } };
-}
+/** The most values of such a tensor: one for each pair of a head's columns. */
+const MOST_FACTORS = 2 ** 16;
 
-function checkHeads(file: string, tensor: string, rows: number, heads: number): number {
-  if (Number.isInteger(rows / heads / 2)) return heads;
-  throw new CheckpointError(`${file}: ${tensor} has ${rows} rows, expected an even number for each of ${heads} heads.`);
+/** Divisors of rotary frequencies, by the name of the tensor that holds them. */
+async function readRopeFactors(parts: readonly GgufPart[]): Promise<RopeFactors> {
+  const factors = new Map<string, number[]>();
+  for (const { file, tensors } of parts)
+    for (const { name, type, shape, begin, end } of tensors.filter((tensor) => ROPE_FACTOR_TENSORS.has(tensor.name))) {
+      if (elementCount(shape) > MOST_FACTORS)
+        throw new CheckpointError(
+          `${file}: ${name} of shape [${shape}], expected at most ${MOST_FACTORS} values. Get the file again.`,
+        );
+      const bytes = new Uint8Array(end - begin);
+      const handle = await openFile(file);
+      try {
+        await readAt(handle, begin, bytes);
+      } finally {
+        await handle.close();
+      }
+      factors.set(name, Array.from(decodeTensor(type, shape, bytes).data));
+    }
+  return factors;
 }

@@ -46,7 +46,8 @@ export class HeaderReader {
     const most = Math.min(longest, this.fileSize - this.#position);
     if (length > most) throw this.broken(`a ${what} of ${length} bytes`, `at most ${most}`);
     const start = this.#take(length);
-    return new TextDecoder().decode(this.bytes.subarray(start, start + length));
+    // a token may be the mark itself: to ignore it is to keep it
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.bytes.subarray(start, start + length));
   }
 
   /** The name of a key or of a tensor. */

@@ -1,63 +1,17 @@
 import { CheckpointError } from "../errors.ts";
-import { ARCHITECTURES, type Architecture, ROPE_FACTORS } from "./architectures.ts";
-import type { Metadata } from "./metadata.ts";
-
-/** Reads values of metadata that must be there, or have a default. */
-export class MetadataReader {
-  constructor(
-    readonly where: string,
-    private readonly metadata: Metadata,
-  ) {}
-
-  /** Whether a key is there. */
-  has(key: string): boolean {
-    return this.metadata.has(key);
-  }
-
-  /** A number. @throws CheckpointError where there is none and no `fallback` */
-  number(key: string, fallback?: number): number {
-    const entry = this.metadata.get(key);
-    if (entry?.type !== "array" && typeof entry?.value === "number") return entry.value;
-    if (entry === undefined && fallback !== undefined) return fallback;
-    throw new CheckpointError(`${this.where}: no number ${key}, expected one. Get the file again.`);
-  }
-
-  /** A number; undefined where there is none. */
-  optional(key: string): number | undefined {
-    return this.metadata.has(key) ? this.number(key) : undefined;
-  }
-
-  /** A text; undefined where there is none. */
-  text(key: string): string | undefined {
-    const entry = this.metadata.get(key);
-    return entry?.type === "string" ? String(entry.value) : undefined;
-  }
-
-  /** A yes or no; undefined where there is none. */
-  flag(key: string): boolean | undefined {
-    const entry = this.metadata.get(key);
-    return entry?.type === "bool" ? entry.value === true : undefined;
-  }
-
-  /** Texts; empty where there are none. */
-  texts(key: string): readonly string[] {
-    const entry = this.metadata.get(key);
-    return entry?.type === "array" && entry.of === "string" ? (entry.values as readonly string[]) : [];
-  }
-
-  /** Numbers; empty where there are none. */
-  numbers(key: string): readonly number[] {
-    const entry = this.metadata.get(key);
-    return entry?.type === "array" && entry.of !== "string" ? (entry.values as readonly number[]) : [];
-  }
-}
+import { ARCHITECTURES, type Architecture } from "./architectures.ts";
+import type { MetadataReader } from "./metadata-reader.ts";
+import { type RopeFactors, ropesOfFile } from "./rope-config.ts";
 
 /** The kind of model that a file holds. @throws CheckpointError for one that layerwise does not know */
 export function architectureOfFile(reader: MetadataReader): Architecture {
   const name = reader.text("general.architecture");
-  const architecture = ARCHITECTURES.find((known) => known.name === name);
+  const hasExperts = reader.number(`${name}.expert_count`, 0) > 0;
+  const architecture = ARCHITECTURES.find(
+    ({ name: known, keys = [] }) => known === name && keys.some(({ key }) => key === "expert_count") === hasExperts,
+  );
   if (architecture) return architecture;
-  const known = ARCHITECTURES.map((one) => one.name).join(", ");
+  const known = [...new Set(ARCHITECTURES.map((one) => one.name))].join(", ");
   throw new CheckpointError(
     `${reader.where}: general.architecture ${JSON.stringify(name)}, expected one of ${known}. Use the checkpoint that the file was made of.`,
   );
@@ -67,60 +21,71 @@ export function architectureOfFile(reader: MetadataReader): Architecture {
  * The config.json that a file's metadata amounts to.
  *
  * @param tensors - names of the file's tensors: some of what config.json says is seen from what there is
- * @throws CheckpointError for keys that are missing, and for angles that are stretched in a way that keys do not tell
+ * @param factors - divisors of rotary frequencies that tensors hold, by name
+ * @throws CheckpointError for keys that are missing, and for angles that are stretched in a way that is not known
  */
 export function configOfFile(
   reader: MetadataReader,
-  { name, modelTypes: [model_type] }: Architecture,
+  architecture: Architecture,
   tensors: ReadonlySet<string>,
+  factors: RopeFactors,
 ): Record<string, unknown> {
+  const { name, modelTypes, className } = architecture;
   const key = (rest: string) => `${name}.${rest}`;
   const [hidden_size, heads] = [reader.number(key("embedding_length")), reader.number(key("attention.head_count"))];
-  return {
-    model_type,
-    architectures: [`${model_type[0].toUpperCase()}${model_type.slice(1)}ForCausalLM`],
-    vocab_size: reader.number(key("vocab_size"), reader.texts("tokenizer.ggml.tokens").length),
+  const dimensions = {
     hidden_size,
-    intermediate_size: reader.number(key("feed_forward_length")),
     num_hidden_layers: reader.number(key("block_count")),
     num_attention_heads: heads,
-    num_key_value_heads: reader.number(key("attention.head_count_kv"), heads),
     head_dim: reader.number(key("attention.key_length"), hidden_size / heads),
+  };
+  return {
+    model_type: modelTypes[0],
+    architectures: [className],
+    vocab_size: reader.number(key("vocab_size"), reader.texts("tokenizer.ggml.tokens").length),
+    ...dimensions,
+    intermediate_size: reader.number(key("feed_forward_length")),
+    num_key_value_heads: reader.number(key("attention.head_count_kv"), heads),
     max_position_embeddings: reader.number(key("context_length")),
     rms_norm_eps: singlePrecision(reader.number(key("attention.layer_norm_rms_epsilon"))),
-    rope_parameters: ropeOfFile(reader, key, tensors),
+    ...ropesOfFile(reader, architecture, dimensions.head_dim, factors),
     tie_word_embeddings: !tensors.has("output.weight"),
-    ...(model_type === "qwen2" ? {} : { attention_bias: tensors.has("blk.0.attn_q.bias") }),
+    ...(name.startsWith("qwen2") ? {} : { attention_bias: tensors.has("blk.0.attn_q.bias") }),
     mlp_bias: tensors.has("blk.0.ffn_up.bias"),
+    ...ownFields(reader, architecture),
+    ...layersThatSlide(reader, architecture, dimensions.num_hidden_layers),
+    ...architecture.assumes?.(dimensions),
     bos_token_id: reader.optional("tokenizer.ggml.bos_token_id"),
     eos_token_id: reader.optional("tokenizer.ggml.eos_token_id"),
   };
 }
 
-/** `rope_parameters` of config.json. */
-function ropeOfFile(
+/** Fields that only this architecture has; 0 stands for none. */
+function ownFields(reader: MetadataReader, { name, keys = [] }: Architecture): Record<string, unknown> {
+  return Object.fromEntries(
+    keys.flatMap(({ key, field }) => {
+      const value = reader.optional(`${name}.${key}`);
+      return value === undefined ? [] : [[field, value === 0 ? null : singlePrecision(value)]];
+    }),
+  );
+}
+
+/** `layer_types`: a file lists the layers that see a sliding window, tells after how many there is one that does not, or neither. */
+function layersThatSlide(
   reader: MetadataReader,
-  key: (rest: string) => string,
-  tensors: ReadonlySet<string>,
+  { name, sliding }: Architecture,
+  layers: number,
 ): Record<string, unknown> {
-  const rope_theta = reader.number(key("rope.freq_base"), 10_000);
-  const type = reader.text(key("rope.scaling.type")) ?? "none";
-  if (tensors.has(ROPE_FACTORS) || !["none", "linear", "yarn"].includes(type)) {
-    const found = tensors.has(ROPE_FACTORS) ? `a tensor ${ROPE_FACTORS}` : `rope.scaling.type ${type}`;
-    throw new CheckpointError(
-      `${reader.where}: ${found}, expected angles that keys tell of. Use the checkpoint that the file was made of.`,
-    );
-  }
-  if (type === "none") return { rope_type: "default", rope_theta };
-  const factor = reader.number(key("rope.scaling.factor"));
-  if (type === "linear") return { rope_type: "linear", rope_theta, factor };
+  if (!sliding) return {};
+  const key = `${name}.attention.sliding_window_pattern`;
+  const listed = reader.flags(key);
+  const period = listed.length > 0 ? sliding.period : reader.number(key, sliding.period);
+  const window = reader.number(`${name}.attention.sliding_window`, sliding.window);
+  const slides = (index: number) => (listed.length > 0 ? listed[index] : (index + 1) % period !== 0);
   return {
-    rope_type: "yarn",
-    rope_theta,
-    factor,
-    original_max_position_embeddings: reader.optional(key("rope.scaling.original_context_length")),
-    beta_fast: reader.optional(key("rope.scaling.yarn_beta_fast")),
-    beta_slow: reader.optional(key("rope.scaling.yarn_beta_slow")),
+    layer_types: Array.from({ length: layers }, (_, index) =>
+      window > 0 && slides(index) ? "sliding_attention" : "full_attention",
+    ),
   };
 }
 

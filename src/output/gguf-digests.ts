@@ -10,7 +10,7 @@ const [HEADER, TENSORS] = ["layerwise.sha256.header", "layerwise.sha256.tensors"
 export const NO_DIGEST = "0".repeat(64);
 
 /** Digests that a GGUF file has with it. */
-export interface GgufDigests {
+interface GgufDigests {
   /** Of keys and tensors as {@link digestOfHeader} makes it. */
   readonly header: string;
   readonly tensors: readonly string[];

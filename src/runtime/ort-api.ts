@@ -84,7 +84,7 @@ type Functions = {
 };
 
 /** The functions of ONNX Runtime's C API that are used here. Each throws an error with ONNX Runtime's message where it fails. */
-export type OrtApi = Functions & Readonly<Record<keyof typeof RELEASES, (object: bigint) => void>>;
+type OrtApi = Functions & Readonly<Record<keyof typeof RELEASES, (object: bigint) => void>>;
 
 /**
  * Opens the library that onnxruntime-node brings, beside its own binding: the binding copies every result into memory of its

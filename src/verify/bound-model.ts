@@ -5,7 +5,7 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import { createModel } from "../models/registry.ts";
 
 /** A checkpoint, and the model that is bound to it. */
-export interface Bound {
+interface Bound {
   readonly checkpoint: Checkpoint;
   readonly model: CausalLM;
 }

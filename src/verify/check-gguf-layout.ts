@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { ggufName } from "../gguf/architectures.ts";
+import { ggufName } from "../gguf/tensor-names.ts";
 import { isPlainType } from "../gguf/tensor-types.ts";
 import { Buffer } from "../nn/parameter.ts";
 import type { Source } from "./check-checkpoint.ts";

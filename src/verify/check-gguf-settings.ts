@@ -4,7 +4,7 @@ import type { Source } from "./check-checkpoint.ts";
 import type { OpenedGguf } from "./opened-gguf.ts";
 import { type Problem, problem } from "./problem.ts";
 
-/** What of config.json a file's keys tell, as single numbers. */
+/** What of config.json a file's keys tell, as single numbers, whatever its architecture. */
 const SETTINGS = [
   "vocab_size",
   "hidden_size",
@@ -17,15 +17,18 @@ const SETTINGS = [
   "rms_norm_eps",
 ] as const;
 
+type Config = LlamaConfig & Readonly<Record<string, unknown>>;
+
 /** What single precision keeps of a number. */
 const TOLERANCE = 1e-5;
 
 /** Compares the settings that a file's keys tell with those of the source, and the angles of its rotation. */
-export function checkGgufSettings({ model }: OpenedGguf, source: Source): Problem[] {
-  const [found, expected] = [model.config as LlamaConfig, source.model.config as LlamaConfig];
-  const settings = SETTINGS.filter((key) => expected[key] !== undefined && !isNear(found[key], expected[key])).map(
-    (key) => problem(key, `${found[key]} by the file's keys`, `${expected[key]}, as the source has`),
-  );
+export function checkGgufSettings({ model, architecture }: OpenedGguf, source: Source): Problem[] {
+  const [found, expected] = [model.config as Config, source.model.config as Config];
+  const fields = [...SETTINGS, ...(architecture.keys ?? []).map(({ field }) => field)];
+  const settings = fields
+    .filter((field) => expected[field] !== undefined && !isNear(Number(found[field]), Number(expected[field])))
+    .map((field) => problem(field, `${found[field]} by the file's keys`, `${expected[field]}, as the source has`));
   if (settings.length > 0 || !hasPlainRope(found) || !hasPlainRope(expected)) return settings;
   const [has, wants] = [found, expected].map(frequenciesOf);
   const different = has.findIndex((frequency, index) => !isNear(frequency, wants[index]));
@@ -45,6 +48,7 @@ function hasPlainRope({ rope_parameters: rope }: LlamaConfig): boolean {
 
 /** Frequencies, and the factor on cos and sin after them. */
 function frequenciesOf({ rope_parameters: rope, head_dim, max_position_embeddings }: LlamaConfig): Float32Array {
-  const { inverseFrequency, scaling } = ropeFrequencies(rope, head_dim, max_position_embeddings);
+  const rotated = Math.floor(head_dim * rope.partial_rotary_factor);
+  const { inverseFrequency, scaling } = ropeFrequencies(rope, rotated, max_position_embeddings);
   return Float32Array.of(...inverseFrequency, scaling);
 }

@@ -1,6 +1,6 @@
 import { type TokenizerFiles, tokenizerFiles } from "../data/tokenizer.ts";
 import { DataError } from "../errors.ts";
-import type { MetadataReader } from "../gguf/model-config.ts";
+import type { MetadataReader } from "../gguf/metadata-reader.ts";
 import type { LlamaConfig } from "../models/llama.ts";
 import type { Source } from "./check-checkpoint.ts";
 import type { OpenedGguf } from "./opened-gguf.ts";
@@ -51,6 +51,7 @@ function checkKeys(reader: MetadataReader, rows: number): Problem[] {
   const counts = [
     ["tokens", tokens.length],
     ["token_type", types.length],
+    ...(kind === "llama" ? [["scores", reader.numbers(key("scores")).length] as const] : []),
   ] as const;
   return [
     ...counts.flatMap(([name, count]) =>

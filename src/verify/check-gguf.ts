@@ -12,7 +12,7 @@ import { type OpenedGguf, openGguf, storedKinds } from "./opened-gguf.ts";
 import { problemOf } from "./problem.ts";
 
 /** What a GGUF file is checked against. */
-export interface GgufCheckOptions {
+interface GgufCheckOptions {
   /** The checkpoint that it was exported from, or that this was made of. */
   readonly source?: Source;
   readonly signal?: AbortSignal;

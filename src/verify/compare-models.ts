@@ -20,7 +20,7 @@ export interface Fidelity {
 }
 
 /** A model that was written, and what it was written from. */
-export interface ModelPair {
+interface ModelPair {
   readonly model: CausalLM;
   /** How its weights are quantized, by path of the module. */
   readonly kinds: ReadonlyMap<string, string>;
@@ -35,7 +35,7 @@ export interface Finding {
 }
 
 /** What two models that run have been found to have in common. */
-export interface Compared extends Finding {
+interface Compared extends Finding {
   readonly fidelity: Fidelity;
   /** How near the logits of the model as it runs are to those that our evaluation of its weights gives. */
   readonly evaluated: LogitsFidelity;

@@ -30,7 +30,7 @@ export interface ComparisonOptions extends DispatchOptions, IntermediatesOptions
 }
 
 /** How near a model is to another one. */
-export interface ModelComparison {
+interface ModelComparison {
   readonly subgraphs: readonly SubgraphFidelity[];
   /** Of the model as it runs, to the other one's. */
   readonly logits: LogitsComparison;

@@ -13,7 +13,7 @@ import { elementCount, Tensor } from "../tensor/tensor.ts";
 import type { ExternalTensor, OnnxFile } from "./onnx-file.ts";
 
 /** A model as an exported file holds it. */
-export interface OnnxModel {
+interface OnnxModel {
   /** Each parameter is what the file's operators make of it; what the file does not have is as in the checkpoint. */
   readonly model: CausalLM;
   /** How the weights of modules are quantized, by path. */

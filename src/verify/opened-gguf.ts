@@ -1,7 +1,9 @@
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type GgufPart, readGgufParts } from "../checkpoint/gguf-file.ts";
-import { type Architecture, parameterName } from "../gguf/architectures.ts";
-import { architectureOfFile, MetadataReader } from "../gguf/model-config.ts";
+import type { Architecture } from "../gguf/architectures.ts";
+import { MetadataReader } from "../gguf/metadata-reader.ts";
+import { architectureOfFile } from "../gguf/model-config.ts";
+import { parameterName } from "../gguf/tensor-names.ts";
 import { isPlainType } from "../gguf/tensor-types.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { createModel } from "../models/registry.ts";

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { planFiles } from "../../src/checkpoint/layout.ts";
 import { modelMetadata } from "../../src/export/gguf/metadata.ts";
-import { ARCHITECTURES, ggufName } from "../../src/gguf/architectures.ts";
+import { ARCHITECTURES } from "../../src/gguf/architectures.ts";
 import { planGguf } from "../../src/gguf/layout.ts";
 import { list, type MetadataValue, text } from "../../src/gguf/metadata.ts";
+import { ggufName } from "../../src/gguf/tensor-names.ts";
 import type { LlamaConfig } from "../../src/models/llama.ts";
 import { createModel } from "../../src/models/registry.ts";
 import { Buffer as ModelBuffer } from "../../src/nn/parameter.ts";

@@ -12,7 +12,7 @@ import { dequantizeWeight, type QuantizedWeight } from "../../schemes/quantize.t
 import { Comparison } from "../../tensor/comparison.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
 import type { FloatDType } from "../../tensor/dtype.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import type { ExportSource } from "../export-source.ts";
 import { carryWeight, type Rounding, roundingOf } from "./carry.ts";
 import { carryKBlocks } from "./carry-k.ts";
@@ -49,12 +49,12 @@ export async function* encodeTensor(
   const weight = carried === undefined ? undefined : await source.quantizedWeight(carried);
   const rotated = heads && rotatedRows(path);
   if (!weight && !rotated) {
-    for await (const values of loadPieces(parameter)) yield { bytes: encodeValues(path, values, type) };
+    for await (const values of loadPieces(parameter)) yield { bytes: encodeValues(path, values, tensor) };
     return;
   }
   const encoded = weight
     ? encodeCodes(path, weight, type)
-    : { bytes: encodeValues(path, await parameter.load(), type) };
+    : { bytes: encodeValues(path, await parameter.load(), tensor) };
   if (!rotated) yield encoded;
   else {
     const [rows] = tensor.shape;
@@ -63,9 +63,10 @@ export async function* encodeTensor(
   }
 }
 
-function encodeValues(path: string, values: Tensor<"F32">, type: TensorType): Uint8Array {
-  if (isBlockType(type)) return packBlocks(type, roundToBlocks(type, values.data));
-  return narrow(path, values, type as FloatDType).bytes;
+function encodeValues(path: string, { shape, data }: Tensor<"F32">, { type, addsOne }: PlannedTensor): Uint8Array {
+  const values = addsOne ? data.map((value) => value + 1) : data;
+  if (isBlockType(type)) return packBlocks(type, roundToBlocks(type, values));
+  return narrow(path, new Tensor("F32", shape, values), type as FloatDType).bytes;
 }
 
 function encodeCodes(path: string, weight: QuantizedWeight, type: TensorType): EncodedTensor {

@@ -1,5 +1,5 @@
 import { ConfigError } from "../../errors.ts";
-import { ARCHITECTURES, type Architecture, ROPE_FACTORS } from "../../gguf/architectures.ts";
+import { ARCHITECTURES, type Architecture } from "../../gguf/architectures.ts";
 import { isKBlockType, K_BLOCK } from "../../gguf/k-blocks.ts";
 import type { TensorType } from "../../gguf/tensor-types.ts";
 import type { LlamaConfig } from "../../models/llama.ts";
@@ -12,10 +12,13 @@ import type { ExportFormat, ExportSettings } from "../export-format.ts";
 import type { ExportSource, ExportSubject } from "../export-source.ts";
 import { warnOfRounding } from "../warn-of-rounding.ts";
 import { argsForType, CARRIER_ARGS, STAND_INS } from "./carrier.ts";
-import { modelMetadata, ropeFactors } from "./metadata.ts";
+import { checkConfig } from "./check-config.ts";
+import { modelMetadata } from "./metadata.ts";
 import { type PlannedTensor, planTensors } from "./plan.ts";
+import { ropeTensors } from "./rope.ts";
+import { stackExperts } from "./stack-experts.ts";
 import { tokenizerMetadata } from "./tokenizer.ts";
-import { type ComputedTensor, type ModelFiles, writeFiles } from "./write.ts";
+import { type ModelFiles, writeFiles } from "./write.ts";
 
 /** The file format of llama.cpp: one file, or several past the size of a shard, for each type that is asked for. */
 export const gguf: ExportFormat = {
@@ -25,7 +28,13 @@ export const gguf: ExportFormat = {
   argsFor: (dtype = "Q4_0") => argsForType(dtype),
   async check(subject, settings) {
     checkModel(subject, settings);
-    for (const dtype of typesOf(settings)) warnOfStandIns(await planFiles(subject, dtype, settings), dtype, settings);
+    const warnings = new Set<string>();
+    for (const dtype of typesOf(settings)) {
+      const files = await planFiles(subject, dtype, settings);
+      for (const message of files.warnings) warnings.add(message);
+      warnOfStandIns(files, dtype, settings);
+    }
+    for (const message of warnings) settings.onProgress?.({ type: "warning", message });
   },
   async write(source, folder, settings) {
     const rounded = settings.dtypes.filter((dtype) => Object.hasOwn(CARRIER_ARGS, dtype));
@@ -33,17 +42,10 @@ export const gguf: ExportFormat = {
     for (const dtype of typesOf(settings)) {
       const files = await planFiles(source, dtype, settings);
       const path = await writeFiles(source, folder, files, settings);
-      if (settings.verify ?? true) await verifyReadable(path, files, source, settings);
+      if (settings.verify ?? true) await verifyWritten(path, source, settings);
     }
   },
 };
-
-/** Verifies a file, but for one with computed angles, which layerwise does not read: of that a warning tells. */
-async function verifyReadable(path: string, files: ModelFiles, source: ExportSource, settings: ExportSettings) {
-  if (!files.tensors.some((tensor) => "values" in tensor)) return verifyWritten(path, source, settings);
-  const message = `${path}: not verified: layerwise does not read files with ${ROPE_FACTORS}. Try it in llama.cpp.`;
-  settings.onProgress?.({ type: "warning", message });
-}
 
 /** Reads back what was written, and compares each weight with the checkpoint's. @throws VerificationError naming what is wrong */
 async function verifyWritten(path: string, source: ExportSource, { signal }: ExportSettings): Promise<void> {
@@ -63,31 +65,31 @@ async function planFiles(
   settings: ExportSettings,
 ): Promise<ModelFiles> {
   const { checkpoint, model } = subject;
-  const architecture = architectureOf(subject);
-  const config = model.config as LlamaConfig; // the schema of every architecture that there is
-  const tensors = planTensors(subject, architecture, dtype, settings);
-  const fileType = mostCommonType(tensors);
+  const architecture = architectureOf(checkpoint);
+  const config = model.config as LlamaConfig; // what the schema of every architecture has
+  checkConfig(architecture, config, checkpoint.pathOf("config.json"));
+  const planned = planTensors(subject, architecture, dtype, settings);
+  const fileType = mostCommonType(planned);
+  const tokenizer = await tokenizerMetadata(checkpoint.folder, config.vocab_size);
   const metadata = new Map([
     ...modelMetadata(architecture, config, { name: settings.name, fileType }),
-    ...(await tokenizerMetadata(checkpoint.folder, config.vocab_size)),
+    ...tokenizer.metadata,
   ]);
   const { num_attention_heads: queries, num_key_value_heads: keys } = config;
   const heads = architecture.interleavesRotation ? { queries, keys } : undefined;
-  return { name: `${settings.name}-${fileType}`, metadata, tensors: [...tensors, ...computedTensors(config)], heads };
+  const tensors = [...stackExperts(planned), ...ropeTensors(config)];
+  return { name: `${settings.name}-${fileType}`, metadata, tensors, heads, warnings: tokenizer.warnings };
 }
 
 /** Says which weights have another type than is asked for, because their rows are no whole blocks. */
 function warnOfStandIns({ tensors }: ModelFiles, dtype: TensorType | undefined, { onProgress }: ExportSettings): void {
   if (!isKBlockType(dtype)) return;
-  const others = tensors.filter((tensor) => "carried" in tensor && tensor.type !== dtype);
+  const others = tensors.filter(
+    (tensor) => tensor.type !== dtype && ("experts" in tensor ? tensor.experts[0].carried : "carried" in tensor),
+  );
   if (others.length === 0) return;
   const message = `${others.length} weights, ${others[0].name} the first, have columns that do not divide by ${K_BLOCK}, and are written as ${STAND_INS[dtype]} instead of ${dtype}.`;
   onProgress?.({ type: "warning", message });
-}
-
-function computedTensors(config: LlamaConfig): ComputedTensor[] {
-  const values = ropeFactors(config);
-  return values ? [{ name: ROPE_FACTORS, type: "F32", shape: [values.length], values }] : [];
 }
 
 /** The type of most of the matrices' elements. */
@@ -100,7 +102,7 @@ function mostCommonType(tensors: readonly PlannedTensor[]): TensorType {
   return [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most))[0];
 }
 
-function architectureOf({ checkpoint }: ExportSubject): Architecture {
+function architectureOf(checkpoint: ExportSubject["checkpoint"]): Architecture {
   const modelType = String(checkpoint.config.model_type);
   const architecture = ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(modelType));
   if (architecture) return architecture;
@@ -119,6 +121,7 @@ function checkModel({ model, checkpoint, quantization }: ExportSubject, { onProg
   const warn = (message: string) => onProgress?.({ type: "warning", message });
   if (model.namedModules().some(([, module]) => quantizedValues(module, quantization).length > 0))
     warn(`${where}: inputs, outputs or keys and values are quantized, and will not be in the GGUF file.`);
+  if (architectureOf(checkpoint).sliding) return;
   const { sliding_window: window, max_position_embeddings: length } = checkpoint.config;
   if (typeof window === "number" && window < Number(length) && checkpoint.config.use_sliding_window !== false)
     warn(`${where}: sliding_window ${window}, which llama.cpp leaves out: longer texts will give other results.`);

@@ -1,8 +1,10 @@
 import { ConfigError } from "../../errors.ts";
-import { type Architecture, ggufName } from "../../gguf/architectures.ts";
+import type { Architecture } from "../../gguf/architectures.ts";
 import { isKBlockType, K_BLOCK, type KBlockType } from "../../gguf/k-blocks.ts";
 import type { GgufTensor } from "../../gguf/layout.ts";
+import { ggufName, isOffset } from "../../gguf/tensor-names.ts";
 import { specOf, type TensorType } from "../../gguf/tensor-types.ts";
+import { Router } from "../../nn/experts.ts";
 import { Embedding, Linear } from "../../nn/linear.ts";
 import { Buffer, type Parameter } from "../../nn/parameter.ts";
 import type { QuantizationArgs } from "../../schemes/arguments.ts";
@@ -20,11 +22,13 @@ export interface PlannedTensor extends GgufTensor {
   readonly parameter: Parameter;
   /** The linear whose codes and scales are carried over; undefined where values are. */
   readonly carried?: string;
+  /** Whether values are stored with 1 added. */
+  readonly addsOne?: boolean;
 }
 
 /**
- * The tensors of a file, by name in the order of the model. Quantized weights have the type that carries them, unless `dtype` is a
- * plain one; vectors are F32; all else has `dtype`, or F16 beside quantized weights.
+ * What becomes of each parameter, in the order of the model. Quantized weights have the type that carries them, unless `dtype` is a
+ * plain one; vectors, rows and routers are F32; all else has `dtype`, or F16 beside quantized weights.
  *
  * @throws ConfigError for a parameter that the architecture has no place for, and as {@link carrierOf} does
  */
@@ -50,12 +54,14 @@ export function planTensors(
     const { shape } = parameter;
     const planned = { name, path, parameter, shape };
     const module = owners.get(parameter);
-    if (shape.length === 1) return [{ ...planned, type: "F32" }];
+    if (shape.length === 1 || module instanceof Router)
+      return [{ ...planned, type: "F32", addsOne: isOffset(architecture, path) }];
     const args = module && quantization.schemes.get(module)?.weights;
     if (module instanceof Linear && args && !(dtype && PLAIN.includes(dtype))) {
       const linear = path.replace(/\.weight$/, "");
       return [{ ...planned, type: carriedType(args, shape, dtype, linear), carried: linear }];
     }
+    if (shape[0] === 1) return [{ ...planned, type: "F32" }];
     const isOutput = module instanceof Embedding || module === model.lm_head;
     const fallback = dtype && (PLAIN.includes(dtype) || quantization.schemes.size === 0) ? dtype : "F16";
     const wanted = isOutput ? ((embeddingDtype as TensorType | undefined) ?? fallback) : fallback;

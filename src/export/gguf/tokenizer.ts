@@ -1,89 +1,53 @@
-import { z } from "zod";
 import { type TokenizerFiles, tokenizerFiles } from "../../data/tokenizer.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { flag, list, type Metadata, type MetadataValue, text, uint32 } from "../../gguf/metadata.ts";
-import { findPreTokenizer } from "../../gguf/pre-tokenizers.ts";
 import { TOKEN_TYPES } from "../../gguf/token-types.ts";
 import { parseWith } from "../../schemes/parse.ts";
-import { readSteps } from "./pre-tokenizer.ts";
+import { byteLevel } from "./byte-level.ts";
+import { sentencePiece } from "./sentence-piece.ts";
+import type { Token } from "./tokenizer-kind.ts";
+import { type TokenizerJson, tokenizerSchema } from "./tokenizer-schema.ts";
 
-const added = z.object({ id: z.number().int().nonnegative(), content: z.string(), special: z.boolean() });
-
-const bpe = z.object({
-  type: z.literal("BPE"),
-  vocab: z.record(z.string(), z.number().int().nonnegative()),
-  merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()]).transform((pair) => pair.join(" "))])),
-  ignore_merges: z.boolean().default(false),
-});
-
-const tokenizerSchema = z.object({
-  normalizer: z.unknown(),
-  pre_tokenizer: z.unknown(),
-  model: bpe,
-  added_tokens: z.array(added).default([]),
-});
-
-type TokenizerJson = z.infer<typeof tokenizerSchema>;
+/** What a file says of its tokenizer. */
+interface TokenizerMetadata {
+  readonly metadata: Metadata;
+  /** What llama.cpp does otherwise. */
+  readonly warnings: readonly string[];
+}
 
 /**
- * What a file says of its tokenizer: tokens and merges as they are, the name of the pre-tokenizer, special tokens, the chat
- * template.
+ * What a file says of its tokenizer: tokens, merges as they are or the scores that they amount to, the name of the pre-tokenizer,
+ * special tokens, the chat template.
  *
  * @param rows - of the embedding: the vocabulary is filled up to them
  * @throws ConfigError for a tokenizer that llama.cpp would not follow exactly
  */
-export async function tokenizerMetadata(folder: string, rows: number): Promise<Metadata> {
+export async function tokenizerMetadata(folder: string, rows: number): Promise<TokenizerMetadata> {
   const files = await tokenizerFiles(folder);
   const json = parseWith(tokenizerSchema, files.json, files.path, DataError);
-  const tokens = listTokens(json, rows, files.path);
-  return new Map<string, MetadataValue>([
-    ["tokenizer.ggml.model", text("gpt2")],
-    ["tokenizer.ggml.pre", text(preTokenizerName(json, files.path))],
-    [
-      "tokenizer.ggml.tokens",
-      list(
-        "string",
-        tokens.map(({ content }) => content),
-      ),
-    ],
-    [
-      "tokenizer.ggml.token_type",
-      list(
-        "int32",
-        tokens.map(({ type }) => type),
-      ),
-    ],
-    ["tokenizer.ggml.merges", list("string", json.model.merges)],
+  const kind = json.model.byte_fallback ? sentencePiece : byteLevel;
+  const { tokens, entries, warning } = kind(json, listTokens(json, rows, files.path), files.path);
+  const contents = tokens.map(({ content }) => content);
+  const types = tokens.map(({ type }) => type);
+  const metadata = new Map<string, MetadataValue>([
+    ...entries,
+    ["tokenizer.ggml.tokens", list("string", contents)],
+    ["tokenizer.ggml.token_type", list("int32", types)],
     ...specialTokens(json, files),
     ...surroundings(files),
     ...chatTemplates(files),
   ]);
+  return {
+    metadata,
+    warnings: [warning, strippingWarning(json, files.path)].filter((message) => message !== undefined),
+  };
 }
 
-/** @throws ConfigError where the text is changed, or cut into words, in a way that llama.cpp has no name for */
-function preTokenizerName({ normalizer, pre_tokenizer, model }: TokenizerJson, path: string): string {
-  if (!isPlain(normalizer)) {
-    throw new ConfigError(`${path}: normalizer ${excerpt(normalizer)}, expected none, or NFC: llama.cpp has no other.`);
-  }
-  const steps = readSteps(pre_tokenizer);
-  const known = steps && findPreTokenizer(steps, model.ignore_merges);
-  if (known) return known.name;
-  throw new ConfigError(
-    `${path}: pre_tokenizer ${excerpt(pre_tokenizer)} is not one that llama.cpp is known to follow, expected GPT-2's, SmolLM's, ` +
-      "Qwen2's or Llama 3's. A file with another name would give wrong tokens.",
-  );
-}
-
-/** Texts are in composed form already, or so rare that they are not that a runtime without a normalizer does. */
-function isPlain(normalizer: unknown): boolean {
-  const parts = z.object({ type: z.literal("Sequence"), normalizers: z.array(z.unknown()) }).safeParse(normalizer).data;
-  if (parts) return parts.normalizers.every(isPlain);
-  return normalizer == null || z.object({ type: z.literal("NFC") }).safeParse(normalizer).success;
-}
-
-interface Token {
-  readonly content: string;
-  readonly type: number;
+/** Added tokens may take white space beside them. */
+function strippingWarning({ added_tokens }: TokenizerJson, path: string): string | undefined {
+  const stripping = added_tokens.filter(({ lstrip, rstrip }) => lstrip || rstrip);
+  if (stripping.length === 0) return undefined;
+  return `${path}: ${stripping.length} added tokens, ${stripping[0].content} the first, take white space beside them, which llama.cpp does for models with Phi-3 in their name only.`;
 }
 
 /** Tokens by id; ids that there is no token for are filled with unused ones. */
@@ -129,7 +93,6 @@ function surroundings({ tokenizer, bosTokenId, path }: TokenizerFiles): [string,
   return [
     ["tokenizer.ggml.add_bos_token", flag(before.length > 0)],
     ["tokenizer.ggml.add_eos_token", flag(after.length > 0)],
-    ["tokenizer.ggml.add_space_prefix", flag(false)],
   ];
 }
 
@@ -139,10 +102,4 @@ function isOneOf(tokens: readonly number[], id: number | null): boolean {
 
 function chatTemplates({ chatTemplate }: TokenizerFiles): [string, MetadataValue][] {
   return chatTemplate === undefined ? [] : [["tokenizer.chat_template", text(chatTemplate)]];
-}
-
-/** A value in a message, cut where it is long. */
-function excerpt(value: unknown): string {
-  const json = JSON.stringify(value) ?? "none";
-  return json.length <= 200 ? json : `${json.slice(0, 200)}…`;
 }

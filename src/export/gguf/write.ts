@@ -10,6 +10,7 @@ import type { ExportSource } from "../export-source.ts";
 import { encodeTensor, type Heads } from "./encode-tensor.ts";
 import { Losses } from "./losses.ts";
 import type { PlannedTensor } from "./plan.ts";
+import type { StackedTensor } from "./stack-experts.ts";
 
 /** A tensor that follows from the configuration. */
 export interface ComputedTensor {
@@ -19,12 +20,17 @@ export interface ComputedTensor {
   readonly values: Float32Array;
 }
 
+/** A tensor of a file, and what it is made of. */
+type ModelTensor = PlannedTensor | StackedTensor | ComputedTensor;
+
 /** What one model's files are made of. */
 export interface ModelFiles {
   readonly name: string;
   readonly metadata: Metadata;
-  readonly tensors: readonly (PlannedTensor | ComputedTensor)[];
+  readonly tensors: readonly ModelTensor[];
   readonly heads: Heads | undefined;
+  /** What llama.cpp does otherwise. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -43,13 +49,14 @@ export async function writeFiles(
   const plan = (sums: readonly string[]) => planGguf(name, withDigests(metadata, tensors, sums), tensors, maxShardSize);
   const files = plan(tensors.map(() => NO_DIGEST));
   for (const file of files) {
-    const encode = async function* (tensor: PlannedTensor | ComputedTensor): AsyncGenerator<Uint8Array> {
+    const encode = async function* (tensor: ModelTensor): AsyncGenerator<Uint8Array> {
       signal?.throwIfAborted();
       if ("values" in tensor) return yield new Uint8Array(tensor.values.buffer);
-      for await (const encoded of encodeTensor(source, tensor, heads)) {
-        losses.add(tensor.path, encoded);
-        yield encoded.bytes;
-      }
+      for (const part of "experts" in tensor ? tensor.experts : [tensor])
+        for await (const encoded of encodeTensor(source, part, heads)) {
+          losses.add(part.path, encoded);
+          yield encoded.bytes;
+        }
     };
     digests.push(...(await writeFile(join(folder, file.name), file, encode)));
   }
@@ -60,10 +67,10 @@ export async function writeFiles(
 }
 
 /** @returns the digest of each tensor's bytes */
-async function writeFile<Tensor extends PlannedTensor | ComputedTensor>(
+async function writeFile(
   path: string,
-  { header, places, size }: GgufFile<Tensor>,
-  encode: (tensor: Tensor) => AsyncIterable<Uint8Array>,
+  { header, places, size }: GgufFile<ModelTensor>,
+  encode: (tensor: ModelTensor) => AsyncIterable<Uint8Array>,
 ): Promise<string[]> {
   const handle = await writing(path, open(path, "wx"));
   try {
