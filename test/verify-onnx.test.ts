@@ -321,6 +321,13 @@ test.each(["fp32", "fp16", "q8", "q4", "q4f16"])("%s: nothing is wrong with what
   expect(logits.top1Agreement).toBeGreaterThan(isDense ? 0.99 : 0.8);
 });
 
+test("nothing is wrong with weights that are split over files", async () => {
+  const output = join(await temporaryFolder(), "onnx");
+  await exportModel({ model: checkpoint(), format: ["onnx"], output, maxShardSize: 5e5 });
+  const { problems, comparisons } = await verify({ model: output, source: checkpoint(), threads: 1 });
+  expect([problems, comparisons.length]).toEqual([[], 1]);
+});
+
 test("what was exported of a compressed checkpoint has its weights", async () => {
   const { problems, tensors, compressed, comparisons } = await verify({ model: exported(), source: checkpoint() });
   expect(problems).toEqual([]);
@@ -330,7 +337,7 @@ test("what was exported of a compressed checkpoint has its weights", async () =>
   expect([tensors > compressed, compressed]).toEqual([true, 28]);
 });
 
-test.each(["gpt2"])("%s in 8 bits: ONNX Runtime gives the logits of what was written", async (name) => {
+test.each(["gpt2", "mixtral"])("%s in 8 bits: ONNX Runtime gives the logits of what was written", async (name) => {
   const model = fileURLToPath(new URL(`fixtures/models/${name}`, import.meta.url));
   const output = join(await temporaryFolder(), "onnx");
   await exportModel({ model, format: ["onnx"], dtype: ["q8"], output });

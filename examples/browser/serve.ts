@@ -1,4 +1,4 @@
-// Compresses the example, exports it, and serves a page that runs it: npm run example:browser
+// Compresses the example, exports it, and serves a page that runs it: npm run example:browser [-- PORT]
 import { fileURLToPath } from "node:url";
 import { exportModel, oneshot } from "layerwise";
 import { serveExample } from "./server.ts";
@@ -16,5 +16,8 @@ await oneshot({
   overwrite: true,
 });
 await exportModel({ model: compressed, format: ["onnx"], output: exported, overwrite: true });
-const { url } = await serveExample(exported, { port: 8080 });
-console.log(`open ${url}`);
+const port = Number(process.argv[2] ?? 8080);
+const { url } = await serveExample(exported, { port }).catch((cause) => {
+  throw new Error(`port ${port}: taken, expected a free one. Name another: npm run example:browser -- PORT`, { cause });
+});
+console.log(`open ${url} (Ctrl-C ends the server)`);

@@ -20,7 +20,7 @@ const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-E
 
 /**
  * Serves the page, the model in `folder`, and transformers.js and ONNX Runtime from the installed packages, on this machine
- * alone. Port 0 takes any that is free.
+ * alone. Port 0 takes any that is free; one that is taken is an error.
  */
 export async function serveExample(folder: string, { port = 0 } = {}): Promise<{ url: string; server: Server }> {
   const roots = [
@@ -42,6 +42,6 @@ export async function serveExample(folder: string, { port = 0 } = {}): Promise<{
     response.writeHead(200, { ...ISOLATION, "Content-Type": type, "Content-Length": found.size });
     createReadStream(file).pipe(response);
   });
-  await new Promise<void>((resolve) => server.listen(port, "localhost", resolve));
+  await new Promise<void>((resolve, reject) => server.on("error", reject).listen(port, "localhost", resolve));
   return { url: `http://localhost:${(server.address() as AddressInfo).port}/`, server };
 }

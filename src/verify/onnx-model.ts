@@ -3,6 +3,7 @@ import { VerificationError } from "../errors.ts";
 import { bindCheckpoint } from "../formats/bind-checkpoint.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { createModel } from "../models/registry.ts";
+import { Conv1D } from "../nn/conv1d.ts";
 import { Linear } from "../nn/linear.ts";
 import { quantizeDynamic } from "../ops/fake-quantize.ts";
 import { presetScheme } from "../schemes/presets.ts";
@@ -38,7 +39,7 @@ export function openOnnxModel(file: OnnxFile, checkpoint: Checkpoint): OnnxModel
     const { shape } = parameter;
     const module = modules.get(name.replace(/\.weight$/, ""));
     expectSize(tensor, shape);
-    const read = async () => new Tensor("F32", shape, await decode(file, tensor, shape, module instanceof Linear));
+    const read = async () => new Tensor("F32", shape, await decode(file, tensor, shape, module instanceof Conv1D));
     parameter.source = { name: tensor.name, dtype: "F32", shape, read };
     if (!codes) continue;
     kinds.set(name.replace(/\.weight$/, ""), `codes of ${file.name}`);
@@ -64,18 +65,22 @@ function expectSize({ name, shape: found }: ExternalTensor, shape: readonly numb
   throw new VerificationError(`${name}: ${message}`);
 }
 
-/** A parameter of this shape as it lies in a file: dense, a linear's transposed where it multiplies; in blocks of codes; or in int8, transposed. */
+/**
+ * A parameter of this shape, of a file that has it dense, transposed where it multiplies; in blocks of codes; or in int8, transposed.
+ *
+ * @param liesTransposed - whether a checkpoint has it as it multiplies, too
+ */
 async function decode(
   file: OnnxFile,
   tensor: ExternalTensor,
   shape: readonly number[],
-  ofLinear: boolean,
+  liesTransposed: boolean,
 ): Promise<Float32Array<ArrayBuffer>> {
   const values = await file.read(tensor);
   if (!tensor.name.endsWith(".codes")) {
     const { data } = toFloat32(values as Tensor<"F32">);
     const multiplies = file.nodes.some(({ opType, inputs }) => opType === "MatMul" && inputs[1] === tensor.name);
-    return ofLinear && multiplies ? transpose(new Tensor("F32", shape.toReversed(), data)).data : data;
+    return multiplies && !liesTransposed ? transpose(new Tensor("F32", shape.toReversed(), data)).data : data;
   }
   const part = async (field: string) => {
     const found = file.tensors.get(tensor.name.replace(/codes$/, field));

@@ -88,6 +88,18 @@ test("every type of a dense checkpoint loads, and in float16 it generates what i
   expect(generated.get("q4f16")).toEqual(generated.get("q4"));
 });
 
+test("weights that are split over files load, and give the tokens of those that are not", async () => {
+  const tokens: number[][] = [];
+  for (const maxShardSize of [undefined, 1e6]) {
+    const exported = join(root, `shards of ${maxShardSize}`);
+    await exportModel({ model: dense, format: ["onnx"], dtype: ["fp32"], output: exported, maxShardSize });
+    const data = (await readdir(join(exported, "onnx"))).filter((file) => file.includes("_data"));
+    expect(data.length).toBe(maxShardSize === undefined ? 1 : 17);
+    tokens.push((await runTransformersJs({ folder: exported, prompt, newTokens: 8 })).tokens);
+  }
+  expect(tokens[1]).toEqual(tokens[0]);
+});
+
 /** Of logits: a reader of the checkpoint rounds weights to bfloat16 once more than the ONNX file's reader does. */
 const NOISE = 0.05;
 

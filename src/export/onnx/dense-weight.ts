@@ -22,8 +22,8 @@ export function denseWeight(
   return {
     initializers: [{ name, dtype, shape }],
     async load() {
-      const values = await parameter.load();
-      return [fromFloat32(transposed ? transpose(values) : values, dtype)];
+      const values = fromFloat32(await parameter.load(), dtype);
+      return [transposed ? transpose(values) : values];
     },
     value: () => ({ value: name }),
     multiply(x) {
