@@ -12,8 +12,8 @@ import { parseArgs } from "node:util";
 import { loadEvaluationWindows } from "../src/data/evaluation.ts";
 import { loadTokenizer } from "../src/data/tokenizer.ts";
 import { evaluate, exportModel, modifierFor, oneshot, resolveModel } from "../src/index.ts";
-import { Tensor } from "../src/tensor/tensor.ts";
-import { DecoderSession } from "../test/onnx/decoder-session.ts";
+import type { Tensor } from "../src/tensor/tensor.ts";
+import { DecoderSession } from "../src/verify/decoder-session.ts";
 import { departureOf, greedyChoices, logitsOf } from "../test/onnx/greedy-choices.ts";
 import { runTransformersJs } from "../test/onnx/transformers-js.ts";
 import { here, markdownTable } from "./measure.ts";
@@ -65,40 +65,27 @@ async function logitsRows(): Promise<Row[]> {
   const tokens = tokenWindows[0].slice(0, promptLength + newTokens);
   const expected = await logitsOf(model, tokens);
   const session = await DecoderSession.open(folder, "model.onnx");
-  const pieces = (first: number) => [
-    [0, first],
-    ...tokens.slice(first).map((_, step) => [first + step, first + step + 1]),
-  ];
   const rows: Row[] = [];
-  for (const [what, first] of [
+  for (const [what, prompt] of [
     ["logits of a prompt", tokens.length],
     ["logits token by token", promptLength],
   ] as const) {
-    let [cache, largest] = [session.emptyCache(1), 0];
-    for (const [begin, end] of pieces(first)) {
-      const positions = Array.from({ length: end - begin }, (_, index) => begin + index);
-      const attentionMask = rowOf(tokens.slice(0, end).fill(1));
-      const result = await session.run(
-        { ids: rowOf(tokens.slice(begin, end)), attentionMask, positions: rowOf(positions) },
-        cache,
-      );
-      largest = Math.max(largest, relativeDifference(result.logits.data, expected, begin));
-      cache = result.cache;
-    }
+    const largest = relativeDifference(await session.decode(tokens, prompt), expected);
     rows.push([`fp32, ${what}: relative difference`, largest.toExponential(1), largest, 1e-3]);
   }
   await session.release();
   return rows;
 }
 
-function rowOf(numbers: readonly number[]): Tensor<"I64"> {
-  return new Tensor("I64", [1, numbers.length], BigInt64Array.from(numbers, BigInt));
-}
-
-function relativeDifference(found: Float32Array, { data, shape }: Tensor<"F32">, row: number): number {
-  const expected = data.subarray(row * shape[2], row * shape[2] + found.length);
-  const difference = found.reduce((most, value, index) => Math.max(most, Math.abs(value - expected[index])), 0);
-  return difference / expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+/** Of the token where it is largest. */
+function relativeDifference(found: Tensor<"F32">, expected: Tensor<"F32">): number {
+  const width = expected.shape[2];
+  const ofToken = (token: number) => {
+    const [a, b] = [found, expected].map(({ data }) => data.subarray(token * width, (token + 1) * width));
+    const largest = (values: Float32Array) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    return largest(a.map((value, index) => value - b[index])) / largest(b);
+  };
+  return Math.max(...Array.from({ length: expected.shape[1] }, (_, token) => ofToken(token)));
 }
 
 /** Whether transformers.js generates our own greedy choices, up to the first tie within float noise. */

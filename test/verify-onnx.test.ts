@@ -245,26 +245,119 @@ const DAMAGES: Readonly<Record<string, Damage>> = {
   },
 };
 
-describe.each(Object.entries(DAMAGES))("%s", (_, { damage, where, message, source, checksums = false }) => {
-  test("is caught, and named", async () => {
-    const folder = join(await temporaryFolder(), "output");
-    await cp(exported(), folder, { recursive: true });
-    if (!checksums) for (const part of [folder, join(folder, "onnx")]) await rm(join(part, CHECKSUMS_FILE));
-    await damage(folder);
-    const { problems } = await verify({ model: folder, source: source ? checkpoint() : undefined });
-    const named = problems.filter((one) => (typeof where === "string" ? one.where === where : where.test(one.where)));
-    expect(named.map((one) => one.message).join("\n"), JSON.stringify(problems, null, 2)).toMatch(message);
-  });
+/** The nodes of a kind, in the order in which they run. */
+const nodesOf = ({ graph }: Model, kind: string) => (graph?.node ?? []).filter(({ opType }) => opType === kind);
+
+function setAttribute({ attribute }: onnxProto.onnx.INodeProto, key: string, value: number): void {
+  for (const entry of attribute ?? []) if (entry.name === key) entry.f = value;
+}
+
+/** Lets two nodes read each other's input, or have each other's name for what they give. */
+function exchange(
+  nodes: readonly onnxProto.onnx.INodeProto[],
+  end: "input" | "output",
+  names: readonly string[],
+): void {
+  for (const node of nodes) {
+    const swapped = (name: string) => names[1 - names.indexOf(name)];
+    node[end] = node[end]?.map((name) => (names.includes(name) ? swapped(name) : name));
+  }
+}
+
+/** Weights are what they were, and so are names and shapes: only what the model says is another thing. */
+const CHANGES_OF_LOGITS: Readonly<Record<string, (folder: string) => Promise<void>>> = {
+  "a norm with another epsilon": (folder) =>
+    editModel(folder, (model) => setAttribute(nodesOf(model, "RMSNormalization")[3], "epsilon", 0.1)),
+  "scores of another scale": (folder) =>
+    editModel(folder, (model) => setAttribute(nodesOf(model, "Attention")[2], "scale", 0.1)),
+  "angles of other frequencies": (folder) =>
+    overwrite(folder, "model.rotary_emb.inv_freq", (length) => new Uint8Array(length)),
+  "a mask that looks ahead": (folder) =>
+    editModel(folder, (model) => nodesOf(model, "LessOrEqual")[0].input?.reverse()),
+  "a sum that leaves out a layer": (folder) =>
+    editModel(folder, (model) => {
+      for (const node of nodesOf(model, "Add"))
+        if (node.name?.startsWith("model.layers.2.add"))
+          node.input = [node.input?.[0] as string, node.input?.[0] as string];
+    }),
+  "a gate for a projection": (folder) =>
+    editModel(folder, (model) => {
+      const products = nodesOf(model, "MatMulNBits");
+      for (const field of ["codes", "scales"])
+        exchange(
+          products,
+          "input",
+          ["gate", "up"].map((name) => `model.layers.3.mlp.${name}_proj.weight.${field}`),
+        );
+    }),
+  "a cache that another layer fills": (folder) =>
+    editModel(folder, (model) => {
+      const names = ["present.1.key", "present.2.key"];
+      exchange(model.graph?.node ?? [], "output", names);
+    }),
+};
+
+/** The logits tell of it, and nothing else. */
+const ofLogits = (damage: (folder: string) => Promise<void>): Damage => ({
+  damage,
+  where: `logits of ${FILE}`,
+  message: /nats a token from what its weights give, expected at most/,
+  source: true,
 });
+
+const RUN_DAMAGES: Readonly<Record<string, Damage>> = {
+  ...Object.fromEntries(Object.entries(CHANGES_OF_LOGITS).map(([name, damage]) => [name, ofLogits(damage)])),
+  "an operation that does not exist": {
+    damage: (folder) =>
+      editModel(folder, (model) => {
+        nodesOf(model, "RMSNormalization")[0].opType = "RMSNormalisation";
+      }),
+    where: FILE,
+    message: /RMSNormalisation.*expected a model that ONNX Runtime runs/s,
+    source: true,
+  },
+};
+
+describe.each(Object.entries({ ...DAMAGES, ...RUN_DAMAGES }))(
+  "%s",
+  (_, { damage, where, message, source, checksums = false }) => {
+    test("is caught, and named", async () => {
+      const folder = join(await temporaryFolder(), "output");
+      await cp(exported(), folder, { recursive: true });
+      if (!checksums) for (const part of [folder, join(folder, "onnx")]) await rm(join(part, CHECKSUMS_FILE));
+      await damage(folder);
+      const { problems } = await verify({ model: folder, source: source ? checkpoint() : undefined });
+      const named = problems.filter((one) => (typeof where === "string" ? one.where === where : where.test(one.where)));
+      expect(named.map((one) => one.message).join("\n"), JSON.stringify(problems, null, 2)).toMatch(message);
+    });
+  },
+);
 
 test.each(["fp32", "fp16", "q8", "q4", "q4f16"])("%s: nothing is wrong with what was not damaged", async (dtype) => {
   const output = join(await temporaryFolder(), "onnx");
   await exportModel({ model: LLAMA, format: ["onnx"], dtype: [dtype], output });
-  expect(await verify({ model: output, source: LLAMA })).toMatchObject({ problems: [], notes: [] });
+  const { problems, notes, comparisons } = await verify({ model: output, source: LLAMA, threads: 1 });
+  expect([problems, notes]).toEqual([[], []]);
+  const [{ weights, subgraphs, logits }] = comparisons;
+  expect([weights.length > 28, subgraphs.length, logits.tokens > 100]).toEqual([true, 5, true]);
+  const isDense = dtype === "fp32" || dtype === "fp16";
+  expect(logits.klDivergence).toBeLessThan(isDense ? 1e-4 : 0.3);
+  expect(logits.top1Agreement).toBeGreaterThan(isDense ? 0.99 : 0.8);
 });
 
 test("what was exported of a compressed checkpoint has its weights", async () => {
-  const { problems, tensors, compressed } = await verify({ model: exported(), source: checkpoint() });
+  const { problems, tensors, compressed, comparisons } = await verify({ model: exported(), source: checkpoint() });
   expect(problems).toEqual([]);
+  expect(comparisons.map(({ file }) => file)).toEqual([FILE]);
+  const { klDivergence, top1Agreement } = comparisons[0].logits; // readers of the checkpoint round to bfloat16 once more
+  expect([klDivergence < 1e-3, top1Agreement > 0.99]).toEqual([true, true]);
   expect([tensors > compressed, compressed]).toEqual([true, 28]);
+});
+
+test.each(["gpt2"])("%s in 8 bits: ONNX Runtime gives the logits of what was written", async (name) => {
+  const model = fileURLToPath(new URL(`fixtures/models/${name}`, import.meta.url));
+  const output = join(await temporaryFolder(), "onnx");
+  await exportModel({ model, format: ["onnx"], dtype: ["q8"], output });
+  const { problems, comparisons } = await verify({ model: output, source: model, threads: 1 });
+  expect([problems, comparisons.length]).toEqual([[], 1]);
 });

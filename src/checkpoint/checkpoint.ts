@@ -2,13 +2,14 @@ import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
+import { reorderRows } from "../gguf/rotary-rows.ts";
 import { Buffers } from "../tensor/buffers.ts";
 import { isFloatDType, narrowEnd, toFloat32, widenInPlace } from "../tensor/convert.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { isGgufPath, unpackGguf } from "./gguf-file.ts";
 import { readJsonFile } from "./json-file.ts";
 import { readAt } from "./read-at.ts";
-import { readHeader, type TensorInfo } from "./safetensors.ts";
+import { readHeader, type TensorEncoding, type TensorInfo } from "./safetensors.ts";
 import { INDEX_FILE, readShards } from "./shard-index.ts";
 
 const SINGLE_FILE = "model.safetensors";
@@ -41,7 +42,7 @@ export class Checkpoint {
   /** Reads a whole tensor, into memory that `buffers` gives. @throws CheckpointError for one that is not there or too large, or a file that got shorter */
   async read(name: string, buffers = new Buffers()): Promise<Tensor> {
     const info = this.info(name);
-    if (info.encoding) return info.encoding.decode(await this.#readBytes(info));
+    if (info.encoding) return decodeWhole(info, await this.#readBytes(info));
     const tensor = takeTensor(info, buffers);
     await this.readInto(tensor.bytes, name);
     return tensor;
@@ -64,13 +65,23 @@ export class Checkpoint {
     if (missing !== undefined) {
       throw new CheckpointError(`${name}: row ${missing}, expected one of its ${shape[0]}. Check the tokens.`);
     }
-    if (encoding) return takeRows((await this.read(name)) as Tensor<"F32">, rows);
-    const rowBytes = (end - begin) / shape[0];
-    const table = new Buffers().take(dtype, [rows.length, ...shape.slice(1)]);
-    for (const [place, row] of rows.entries()) {
-      await this.readInto(table.bytes.subarray(place * rowBytes, (place + 1) * rowBytes), name, row * rowBytes);
+    const own = [rows.length, ...shape.slice(1)];
+    if (encoding) {
+      const bytes = new Uint8Array((rows.length * (end - begin)) / shape[0]);
+      const { places } = encoding;
+      await this.#readRowsInto(bytes, name, places ? rows.map((row) => places[row]) : rows);
+      return encoding.decode(bytes, own);
     }
+    const table = new Buffers().take(dtype, own);
+    await this.#readRowsInto(table.bytes, name, rows);
     return table;
+  }
+
+  /** Fills `target` with the bytes of rows, numbered as the file has them. */
+  async #readRowsInto(target: Uint8Array, name: string, rows: readonly number[]): Promise<void> {
+    const size = target.length / rows.length;
+    for (const { start, end } of neighbours(rows))
+      await this.readInto(target.subarray(start * size, end * size), name, rows[start] * size);
   }
 
   async #readBytes({ name, begin, end }: TensorInfo): Promise<Uint8Array> {
@@ -147,12 +158,19 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   return new Checkpoint(folder, config, await readTensors(folder, files));
 }
 
-function takeRows({ shape, data }: Tensor<"F32">, rows: readonly number[]): Tensor<"F32"> {
-  const width = data.length / shape[0];
-  const table = Tensor.zeros("F32", [rows.length, ...shape.slice(1)]);
-  for (const [place, row] of rows.entries())
-    table.data.set(data.subarray(row * width, (row + 1) * width), place * width);
-  return table;
+/** A tensor as the model has it, from all of its bytes. */
+function decodeWhole({ shape, encoding }: TensorInfo, bytes: Uint8Array): Tensor<"F32"> {
+  const { decode, places } = encoding as TensorEncoding;
+  const values = decode(bytes, shape);
+  return places ? new Tensor("F32", shape, reorderRows(values.data, values.data.length / shape[0], places)) : values;
+}
+
+/** Runs of numbers that follow one another, by their places in the list. */
+function* neighbours(rows: readonly number[]): Generator<{ start: number; end: number }> {
+  for (let start = 0, end = 1; start < rows.length; start = end, end++) {
+    while (end < rows.length && rows[end] === rows[end - 1] + 1) end++;
+    yield { start, end };
+  }
 }
 
 function takeTensor({ name, dtype, shape, begin, end }: TensorInfo, buffers: Buffers): Tensor {

@@ -7,12 +7,11 @@ import { decodeTensor } from "../gguf/decode-tensor.ts";
 import { HeaderTooShort } from "../gguf/header-reader.ts";
 import { architectureOfFile, configOfFile, MetadataReader } from "../gguf/model-config.ts";
 import { type GgufHeader, type PlacedTensor, parseGgufHeader } from "../gguf/parse-header.ts";
-import { halvesOrder, reorderRows, rotatedRows } from "../gguf/rotary-rows.ts";
+import { halvesOrder, rotatedRows } from "../gguf/rotary-rows.ts";
 import { tokenizerFilesOf } from "../gguf/tokenizer-json.ts";
-import { Tensor } from "../tensor/tensor.ts";
 import { checkFile } from "./contained-file.ts";
 import { readAt } from "./read-at.ts";
-import type { TensorInfo } from "./safetensors.ts";
+import type { TensorEncoding, TensorInfo } from "./safetensors.ts";
 
 /** A GGUF file as a checkpoint's parts. */
 interface UnpackedGguf {
@@ -21,6 +20,11 @@ interface UnpackedGguf {
   readonly config: Readonly<Record<string, unknown>>;
   /** By the names that the model has for them. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+}
+
+/** One of the files of a model. */
+export interface GgufPart extends GgufHeader {
+  readonly file: string;
 }
 
 /** Bytes that are read of a header at first, and at the most: tokens and merges of the largest take 20 MB. */
@@ -38,8 +42,7 @@ export function isGgufPath(path: string): boolean {
  * @throws CheckpointError for a file that is broken, or of a model that layerwise does not know
  */
 export async function unpackGguf(path: string): Promise<UnpackedGguf> {
-  const parts: (GgufHeader & { readonly file: string })[] = [];
-  for (const file of shardPaths(path)) parts.push({ file, ...(await readHeader(file)) });
+  const parts = await readGgufParts(path);
   const reader = new MetadataReader(path, parts[0].metadata);
   const architecture = architectureOfFile(reader);
   const names = new Set(parts.flatMap(({ tensors }) => tensors.map(({ name }) => name)));
@@ -60,6 +63,13 @@ export async function unpackGguf(path: string): Promise<UnpackedGguf> {
     throw error;
   }
   return { folder, config, tensors };
+}
+
+/** Reads the headers of all files of a model, whose first one is at `path`. @throws CheckpointError for one that is broken */
+export async function readGgufParts(path: string): Promise<GgufPart[]> {
+  const parts: GgufPart[] = [];
+  for (const file of shardPaths(path)) parts.push({ file, ...(await readHeader(file)) });
+  return parts;
 }
 
 /** All files of a model that is split over several. */
@@ -122,12 +132,9 @@ function tensorInfo(
   const rotated = architecture.interleavesRotation ? rotatedRows(name) : null;
   const isPlain = type === "F32" || type === "F16" || type === "BF16";
   if (isPlain && !rotated) return { ...info, dtype: type };
-  const order = rotated ? halvesOrder(shape[0], checkHeads(file, stored, shape[0], heads[rotated])) : undefined;
-  const decode = (bytes: Uint8Array) => {
-    const values = decodeTensor(type, shape, bytes);
-    return order ? new Tensor("F32", shape, reorderRows(values.data, values.data.length / shape[0], order)) : values;
-  };
-  return { ...info, dtype: "F32", encoding: { name: type, decode } };
+  const places = rotated ? halvesOrder(shape[0], checkHeads(file, stored, shape[0], heads[rotated])) : undefined;
+  const decode: TensorEncoding["decode"] = (bytes, shape) => decodeTensor(type, shape, bytes);
+  return { ...info, dtype: "F32", encoding: { name: type, places, decode } };
 }
 
 function checkHeads(file: string, tensor: string, rows: number, heads: number): number {

@@ -24,10 +24,12 @@ export interface TensorInfo {
 }
 
 /** A way in which another format than safetensors stores values. */
-interface TensorEncoding {
+export interface TensorEncoding {
   readonly name: string;
-  /** The values of a tensor's bytes. */
-  decode(bytes: Uint8Array): Tensor;
+  /** Where rows lie in another order than the model has them: row i of the model is row `places[i]` of the file. */
+  readonly places?: Uint32Array;
+  /** The values of whole rows' bytes; `shape` is that of these rows. */
+  decode(bytes: Uint8Array, shape: readonly number[]): Tensor<"F32">;
 }
 
 /** The name in a header that is no tensor's: what it holds are strings about the file. */

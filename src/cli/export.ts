@@ -15,7 +15,7 @@ export function registerExport(program: Command): void {
     .requiredOption("-f, --format <names>", "formats, such as gguf", names)
     .requiredOption("-o, --output <folder>", "where the files appear; several formats have a folder each below it")
     .option("--overwrite", "replace an output folder that exists")
-    .option("--no-verify", "do not read ONNX files back before they appear")
+    .option("--no-verify", "do not read files back before they appear")
     .option("--max-shard-size <size>", "largest file of weights, such as 5GB", byteCount);
   addExportOptions(command).action(async (model: string, options) => {
     const progress = new ProgressPrinter(process.stderr);

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
+import type { Fidelity } from "../verify/compare-models.ts";
 import { median } from "../verify/outliers.ts";
 import { countOf } from "../verify/problem.ts";
-import { type Fidelity, type Verification, verify } from "../verify/verify.ts";
+import { type Verification, verify } from "../verify/verify.ts";
 import { addRunOptions, interruptible, positiveInteger } from "./options.ts";
 import { ProgressPrinter } from "./progress.ts";
 import { formatTable, printable } from "./text.ts";
@@ -11,7 +12,7 @@ export function registerVerify(program: Command): void {
   const command = program
     .command("verify")
     .description("read a checkpoint back, and tell what is wrong with it; exit code 1 if anything is")
-    .argument("<model>", "a checkpoint's folder, or a Hub id")
+    .argument("<model>", "a checkpoint's folder, a GGUF file, or a Hub id")
     .option("-s, --source <model>", "the model that it was compressed from, to compare it with layer by layer")
     .option("-d, --dataset <file>", "a text file to compare them on (default: a few passages)")
     .option("--windows <n>", "windows from the start of the text (default: 4)", positiveInteger)
@@ -27,17 +28,17 @@ export function registerVerify(program: Command): void {
   });
 }
 
-function describe({ problems, notes, tensors, compressed, comparison }: Verification): string {
+function describe({ problems, notes, tensors, compressed, comparisons }: Verification): string {
   const found = `${tensors} tensors, ${compressed} modules of them compressed`;
   return [
-    ...(comparison ? [describeFidelity(comparison)] : []),
+    ...comparisons.map(describeFidelity),
     ...notes.map((note) => `note: ${note}`),
     ...problems.map(({ message }) => message),
     problems.length === 0 ? `verified: ${found}, no problem` : `${countOf(problems)} in ${found}`,
   ].join("\n");
 }
 
-function describeFidelity({ weights, subgraphs, logits }: Fidelity): string {
+function describeFidelity({ file, weights, subgraphs, logits }: Fidelity): string {
   const kinds = Object.entries(groupByKind(weights.filter(({ signalToNoise }) => Number.isFinite(signalToNoise))));
   const layers = subgraphs.filter(({ signalToNoise }) => Number.isFinite(signalToNoise));
   const rows = [
@@ -53,7 +54,10 @@ function describeFidelity({ weights, subgraphs, logits }: Fidelity): string {
   ];
   const same = `${(100 * logits.top1Agreement).toFixed(1)}% of ${logits.tokens} next tokens`;
   return [
-    formatTable(["compared with the source", "number", "dB", "cosine", "lowest dB", "of"], rows),
+    formatTable(
+      [`${file ? `${file} ` : ""}compared with the source`, "number", "dB", "cosine", "lowest dB", "of"],
+      rows,
+    ),
     `logits: divergence ${logits.klDivergence.toFixed(4)} nats a token, the same ${same}`,
   ].join("\n");
 }

@@ -46,14 +46,14 @@ export function totalOf({ fixed, garbage, subgraph, intermediates }: Memory): nu
 const ALLOWANCE = 160 * 2 ** 20;
 
 /**
- * Weights in F32, the codes that they become, what is observed, and what is larger: what one run computes, with a copy of the
- * totals of taps that ONNX Runtime hands over; or what is needed to compress the weights that share a second moment.
+ * Weights in F32, the codes that they become, what is observed, and what is larger: what one run computes, or what is needed to
+ * compress the weights that share a second moment.
  */
 function subgraphBytes({ parameters, totalBytes, runs, moments }: Step): number {
   const codes = moments.reduce((sum, { columns, rows }) => sum + rows * columns, 0);
   const matrices = moments.reduce((sum, { columns }) => sum + 4 * columns ** 2, 0);
   const rounding = Math.max(0, ...moments.map(roundingBytes));
-  return 4 * parameters + codes + Math.max(totalBytes, matrices) + Math.max(runs.peakBytes + totalBytes, rounding);
+  return 4 * parameters + codes + Math.max(totalBytes, matrices) + Math.max(runs.peakBytes, rounding);
 }
 
 /** Elements of a weight that are rounded at once, and bytes for each: as it was, its errors, its codes, and a product with it. */

@@ -202,3 +202,24 @@ test("arguments left out of a call stay left out when it is inlined", () => {
     "output",
   ]);
 });
+
+test("an operator of the same values and constants is recorded once, and its value shared", () => {
+  const root = new Root(({ block }, x) => add(block.first.call(x), block.first.call(x)));
+  expect(String(new Tracer().trace(root, x))).toMatchInlineSnapshot(`
+    "%x: F32[batch,4] = placeholder[x]()
+    %block_first_weight: F32[4] = get_attr[block.first.weight]()
+    %mul: F32[batch,4] = call_function[mul](%x, %block_first_weight)
+    %add: F32[batch,4] = call_function[add](%mul, %mul)
+    return %add"
+  `);
+});
+
+test("an opaque function is called as often as the forward says", () => {
+  const next = wrap(
+    "next",
+    ([type]) => type as never,
+    (value) => value,
+  );
+  const graph = new Tracer().trace(new Root((_, value) => add(next(value), next(value))), x);
+  expect(graph.nodes.filter(({ name }) => name.startsWith("next"))).toHaveLength(2);
+});

@@ -1,5 +1,5 @@
 import { TraceError } from "../errors.ts";
-import { isComposite } from "./function.ts";
+import { isComposite, isOpaque } from "./function.ts";
 import { Graph } from "./graph.ts";
 import { type Attributes, type FunctionTarget, Node } from "./node.ts";
 import type { Argument, Constant, Operand, Output, Recorder, Traceable, TraceableParameter } from "./traceable.ts";
@@ -91,7 +91,7 @@ export class Tracer implements Recorder {
       inputs.map((input) => input.type),
       attrs,
     );
-    return this.#graph.callFunction(target, inputs, attrs, type, this.#where);
+    return equalCall(target, inputs, attrs) ?? this.#graph.callFunction(target, inputs, attrs, type, this.#where);
   }
 
   get #where(): string {
@@ -111,6 +111,19 @@ export class Tracer implements Recorder {
     this.#attributes.set(path, node);
     return node;
   }
+}
+
+/** A call of the same operator on the same values, if there is one: linears that share a rotation of their input have one value. */
+function equalCall(target: FunctionTarget, inputs: readonly Node[], attrs: Attributes): Node | undefined {
+  if (isOpaque(target)) return undefined; // it may give something else each time
+  const text = JSON.stringify(attrs);
+  return [...(inputs[0]?.users ?? [])].find(
+    (user) =>
+      user.target === target &&
+      user.inputs.length === inputs.length &&
+      user.inputs.every((input, index) => input === inputs[index]) &&
+      JSON.stringify(user.attrs) === text,
+  );
 }
 
 /** Type of what a module returns, from tracing it through on its own. */

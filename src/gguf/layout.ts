@@ -28,7 +28,7 @@ export function tensorBytes({ type, shape }: GgufTensor): number {
 }
 
 /** The next multiple of the alignment. */
-function align(position: number, alignment = ALIGNMENT): number {
+export function align(position: number, alignment = ALIGNMENT): number {
   return Math.ceil(position / alignment) * alignment;
 }
 

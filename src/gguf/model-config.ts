@@ -9,6 +9,11 @@ export class MetadataReader {
     private readonly metadata: Metadata,
   ) {}
 
+  /** Whether a key is there. */
+  has(key: string): boolean {
+    return this.metadata.has(key);
+  }
+
   /** A number. @throws CheckpointError where there is none and no `fallback` */
   number(key: string, fallback?: number): number {
     const entry = this.metadata.get(key);

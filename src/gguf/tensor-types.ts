@@ -37,3 +37,8 @@ export function bytesOf(type: TensorType, count: number): number {
   const { elements, bytes } = TENSOR_TYPES[type];
   return (count / elements) * bytes;
 }
+
+/** Whether a type, by its name, holds values as they are, up to rounding, rather than codes in blocks. */
+export function isPlainType(type: string): boolean {
+  return type === "F32" || type === "F16" || type === "BF16";
+}

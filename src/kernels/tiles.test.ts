@@ -6,7 +6,16 @@ import { rounder } from "../tensor/convert.ts";
 import { squaredDistance } from "../tensor/difference.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { type CodeKind, decodeTiles, encodeTiles, squaredDistanceToTiles, type Tiles, tileExtremes } from "./tiles.ts";
+import {
+  type CodeKind,
+  decodeTiles,
+  encodeTiles,
+  squaredDistanceToTiles,
+  type Tiles,
+  tabulatePowers,
+  tileErrors,
+  tileExtremes,
+} from "./tiles.ts";
 
 const RANGES: Readonly<Record<CodeKind, readonly [number, number]>> = {
   integer: [-8, 7],
@@ -80,6 +89,52 @@ test("codes, and what they stand for, are those of plain arithmetic, bit for bit
       expect(distance).toBeCloseTo(squaredDistance(x, decoded), 6);
     }),
   );
+});
+
+test("errors of tiles are sums of powers of what rounding changes, each column by its importance", () => {
+  const norms = fc.constantFrom(2, 2.4, 3);
+  const wide = fc.constantFrom(1, 30); // some elements far beyond the codes
+  fc.assert(
+    fc.property(
+      matrices,
+      kinds,
+      dtypes,
+      norms,
+      wide,
+      fc.boolean(),
+      fc.nat(),
+      (tiles, kind, dtype, norm, by, own, seed) => {
+        const [rd, errorDType] = [rounder(dtype), own ? dtype : "F32"];
+        const scale = randomValues(tileCount(tiles), seed + 1).map(
+          (value) => rd(Math.abs(value) / RANGES[kind][1]) || rd(0.1),
+        );
+        const zeroPoint = new Float32Array(scale.length);
+        const x = randomValues(tiles.rows * tiles.columns, seed).map((value) => rd(value * by));
+        const importance = own ? undefined : randomValues(tiles.columns, seed + 2).map(Math.abs);
+        const expected = new Float64Array(scale.length);
+        for (const [at, value] of x.entries()) {
+          const tile = tileOf(tiles, at);
+          const plain = { kind, dtype, range: RANGES[kind], scale: scale[tile], zeroPoint: 0 };
+          const error = rounder(errorDType)(decodePlainly(encodePlainly(value, plain), plain) - value);
+          const power = rounder(errorDType)(Math.abs(error) ** norm);
+          expected[tile] += power * (importance?.[at % tiles.columns] ?? 1);
+        }
+        const measure = { norm, powers: tabulatePowers(norm), dtype: errorDType, units: scale, importance } as const;
+        const found = tileErrors(x, tiles, { scale, zeroPoint, dtype }, kind, RANGES[kind], measure);
+        const tolerance = { F32: 1e-5, BF16: 1e-2, F16: 2e-3 }[errorDType];
+        for (const [tile, error] of found.entries())
+          expect(Math.abs(error - expected[tile])).toBeLessThanOrEqual(tolerance * expected[tile] + 1e-6);
+      },
+    ),
+  );
+});
+
+test("a term of a tile's error is rounded to the dtype that errors are computed in", () => {
+  const tiles = { rows: 1, columns: 1, tileRows: 1, tileColumns: 1 };
+  const scales = { scale: Float32Array.of(4), zeroPoint: Float32Array.of(0), dtype: "BF16" } as const;
+  const measure = { norm: 2, powers: tabulatePowers(2), dtype: "BF16", units: Float32Array.of(1) } as const;
+  const found = tileErrors(Float32Array.of(1.0078125), tiles, scales, "integer", [-8, 7], measure);
+  expect([...found]).toEqual([1.015625]); // 1.0078125², rounded to BF16
 });
 
 test.each(["integer", "float8", "float4"] as const)("every %s code of one byte is decoded as plainly", (kind) => {

@@ -101,6 +101,69 @@ export function squaredDistanceToTiles(
   return sum;
 }
 
+/** How errors are weighed that a search over scales compares. */
+export interface ErrorMeasure {
+  /** Exponent of the errors that are summed up. */
+  readonly norm: number;
+  /** What {@link tabulatePowers} makes of it. */
+  readonly powers: Float64Array;
+  /** Each term is rounded to it. */
+  readonly dtype: FloatDType;
+  /** About the size of a step between codes, one a tile: powers are the more exact the better it fits. */
+  readonly units: Float32Array;
+  /** One a column. */
+  readonly importance?: Float32Array;
+}
+
+/** Errors are tabulated up to so many units, in so many steps for each; the kernel has the same numbers. */
+const [UNITS, STEPS] = [4, 4096];
+
+/** 2^norm, then the powers of tabulated errors. */
+export function tabulatePowers(norm: number): Float64Array {
+  return Float64Array.from({ length: UNITS * STEPS + 3 }, (_, at) => (at === 0 ? 2 : (at - 1) / STEPS) ** norm);
+}
+
+/** Σ |Q(x) − x|^norm · importance of each tile, with its elements rounded to the codes of `range`. */
+export function tileErrors(
+  x: Float32Array,
+  tiles: Tiles,
+  { scale, zeroPoint, dtype }: TileScales,
+  kind: CodeKind,
+  range: readonly [lowest: number, highest: number],
+  { norm, powers, dtype: errorDType, units, importance }: ErrorMeasure,
+): Float64Array {
+  const errors = new Float64Array(scale.length);
+  for (const { elements, tilesOf, arguments: shape } of pieces(tiles)) {
+    const count = tilesOf.length;
+    const sizes = [
+      4 * elements.length,
+      4 * tiles.columns,
+      4 * count,
+      4 * count,
+      16 * count,
+      powers.byteLength,
+      8 * count,
+    ];
+    const [from, weights, scales, zeros, unitsAt, powersAt, to] = reserve(...sizes);
+    copyIn(from, elements.in(x));
+    if (importance) copyIn(weights, importance);
+    copyIn(scales, tilesOf.in(scale));
+    copyIn(zeros, tilesOf.in(zeroPoint));
+    const own = Float64Array.from(tilesOf.in(units));
+    copyIn(unitsAt, own);
+    copyIn(
+      unitsAt + 8 * count,
+      own.map((unit) => unit ** norm),
+    );
+    copyIn(powersAt, powers);
+    copyIn(to, tilesOf.in(errors));
+    const tables = [from, importance ? weights : 0, scales, zeros, unitsAt, powersAt, to];
+    local.tileErrors(...tables, ...shape, count, DTYPES[dtype], DTYPES[errorDType], KINDS[kind], ...range, norm);
+    copyOut(to, tilesOf.in(errors));
+  }
+  return errors;
+}
+
 /** Decodes some rows after others; each is gone, at its address, once the next is asked for. */
 function* decodedPieces(
   codes: Int8Array | Uint8Array,
@@ -134,7 +197,7 @@ class Span {
     return this.end - this.start;
   }
 
-  in<T extends Float32Array | Int8Array | Uint8Array | Uint16Array>(values: T): T {
+  in<T extends Float32Array | Float64Array | Int8Array | Uint8Array | Uint16Array>(values: T): T {
     return values.subarray(this.start, this.end) as T;
   }
 }

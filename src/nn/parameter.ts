@@ -52,6 +52,26 @@ export class Parameter implements TraceableParameter {
   }
 }
 
+/** Elements of a piece of a matrix: little beside a layer. */
+const PIECE = 2 ** 20;
+
+/**
+ * A parameter's values from first to last, as {@link Parameter.load} gives them: a matrix a few rows at a time where its source can
+ * be read so, else all at once. What goes through them with it needs no memory for a table of embeddings.
+ */
+export async function* loadPieces(parameter: Parameter): AsyncGenerator<Tensor<"F32">> {
+  const [rows, columns = 0] = parameter.shape;
+  if (rows * columns <= PIECE || !parameter.source?.readRows) {
+    yield await parameter.load();
+    return;
+  }
+  const count = Math.max(1, Math.floor(PIECE / columns));
+  for (let start = 0; start < rows; start += count) {
+    const piece = Array.from({ length: Math.min(count, rows - start) }, (_, row) => start + row);
+    yield toFloat32(await parameter.source.readRows(piece));
+  }
+}
+
 /** New values of a parameter, from the old ones. */
 export type Rewrite = (value: Tensor<"F32">) => Tensor<"F32"> | Promise<Tensor<"F32">>;
 

@@ -1,15 +1,14 @@
 import { z } from "zod";
+import { tabulatePowers } from "../kernels/tiles.ts";
 import type { QuantizationArgs } from "../schemes/arguments.ts";
 import { parseWith } from "../schemes/parse.ts";
 import { computeQParams, type Range } from "../schemes/qparams.ts";
-import { dequantizeWeight, quantizeWeight } from "../schemes/quantize.ts";
-import { forEachRun, tilingOf } from "../schemes/tiling.ts";
+import { roundingErrors } from "../schemes/quantize.ts";
 import { rounder, toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { minmaxRange } from "./minmax.ts";
 import type { RangeSearch } from "./observer.ts";
-import { type PowerSum, powerSum } from "./power-sum.ts";
 
 /** What `observerKwargs` may say of a search; keys as in recipes. */
 export interface SearchDefaults {
@@ -57,15 +56,16 @@ export function searchRange(
   const [best, found] = [copyRange(whole), copyRange(whole)];
   const smallest = new Float64Array(elementCount(whole.min.shape)).fill(Number.POSITIVE_INFINITY);
   const unrounded = args.strategy === "tensor_group" ? { ...args, scaleDtype: null } : args;
+  const { norm, errorDType: dtype = weight.dtype } = search;
   const units = toFloat32(computeQParams(whole, unrounded, weight.dtype).scale).data;
-  const errorDType = search.errorDType ?? weight.dtype;
-  const rd = rounder(errorDType);
-  const measure = { weight, args: unrounded, where, units, sumPowers: powerSum(search.norm, errorDType), importance };
+  const measure = { norm, powers: tabulatePowers(norm), dtype, units, importance };
+  const round = rounder(dtype);
   let withoutGain = 0;
   for (const factor of search.factors) {
     scaleRange(whole, factor, weight.dtype, found);
-    const errors = roundingErrors(measure, found);
-    withoutGain = keepBetter(errors.map(rd), found, smallest, best) ? 0 : withoutGain + 1;
+    const qparams = computeQParams(found, unrounded, weight.dtype);
+    const errors = roundingErrors(weight, qparams, unrounded, where, measure);
+    withoutGain = keepBetter(errors.map(round), found, smallest, best) ? 0 : withoutGain + 1;
     if (withoutGain >= search.patience) break;
   }
   return best;
@@ -82,33 +82,6 @@ function keepBetter(errors: Float64Array, found: Range, smallest: Float64Array, 
     improved = true;
   }
   return improved;
-}
-
-/** How a range is judged. */
-interface ErrorMeasure {
-  readonly weight: Tensor<FloatDType>;
-  readonly args: QuantizationArgs;
-  readonly where: string;
-  /** Scales of about the size of those that are tried, the same for all of these. */
-  readonly units: Float32Array;
-  readonly sumPowers: PowerSum;
-  /** One a column. */
-  readonly importance?: Float32Array;
-}
-
-/** Σ |Q(w) − w|^norm · importance under each scale of a range. */
-function roundingErrors(
-  { weight, args, where, units, sumPowers, importance }: ErrorMeasure,
-  range: Range,
-): Float64Array {
-  const [{ data }, columns] = [toFloat32(weight), weight.shape[1]];
-  const rounded = dequantizeWeight(quantizeWeight(weight, computeQParams(range, args, weight.dtype), args, where)).data;
-  const errors = new Float64Array(elementCount(range.min.shape));
-  forEachRun(tilingOf(args, weight.shape, where), weight.shape, (start, end, index) => {
-    const [run, decoded] = [data.subarray(start, end), rounded.subarray(start, end)];
-    errors[index] += sumPowers(run, decoded, units[index], importance?.subarray(start % columns));
-  });
-  return errors;
 }
 
 function scaleRange(whole: Range, factor: number, dtype: FloatDType, into: Range): void {

@@ -20,9 +20,15 @@ export interface Checksums {
 const digests = z.record(z.string(), z.string()).transform((record) => new Map(Object.entries(record)));
 const schema = z.object({ files: digests, tensors: digests });
 
+/** Bytes that Node's hash takes at once: it refuses 2 GiB. */
+const LARGEST_UPDATE = 2 ** 30;
+
 /** SHA-256 in hexadecimal. */
 export function digestOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+  const hash = createHash("sha256");
+  for (let done = 0; done < bytes.length; done += LARGEST_UPDATE)
+    hash.update(bytes.subarray(done, done + LARGEST_UPDATE));
+  return hash.digest("hex");
 }
 
 /** The text of {@link CHECKSUMS_FILE}, in the order of names. */

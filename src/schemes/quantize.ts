@@ -1,5 +1,13 @@
 import { ShapeError } from "../errors.ts";
-import { decodeTiles, encodeTiles, squaredDistanceToTiles, type TileScales, type Tiles } from "../kernels/tiles.ts";
+import {
+  decodeTiles,
+  type ErrorMeasure,
+  encodeTiles,
+  squaredDistanceToTiles,
+  type TileScales,
+  type Tiles,
+  tileErrors,
+} from "../kernels/tiles.ts";
 import { Buffers } from "../tensor/buffers.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import type { FloatDType } from "../tensor/dtype.ts";
@@ -48,6 +56,19 @@ export function squaredDistanceToCodes(weight: Tensor<"F32">, quantized: Quantiz
   const { codes, args, scale } = quantized;
   const { tiles, scales } = scaledTiles(args, codes.shape, quantized, "weight", scale.dtype);
   return squaredDistanceToTiles(weight.data, codes.data, tiles, scales, codeTypeOf(args).kind);
+}
+
+/** What rounding a weight loses under each scale: Σ |w − the value of its code|^norm, weighed as `measure` says. */
+export function roundingErrors(
+  weight: Tensor<FloatDType>,
+  qparams: QParams,
+  args: QuantizationArgs,
+  where: string,
+  measure: ErrorMeasure,
+): Float64Array {
+  const { kind, min, max } = codeTypeOf(args);
+  const { tiles, scales } = scaledTiles(args, weight.shape, qparams, where, weight.dtype);
+  return tileErrors(toFloat32(weight).data, tiles, scales, kind, [min, max], measure);
 }
 
 /** The tiles of a weight with their scales and zero points, in which a global scale is contained. */

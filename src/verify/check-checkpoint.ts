@@ -139,7 +139,7 @@ async function readModule(
 }
 
 /** Whether a weight was zero before; what is not known was not. */
-async function isZero(source: Source | undefined, path: string): Promise<boolean> {
+export async function isZero(source: Source | undefined, path: string): Promise<boolean> {
   const module = source?.model.namedModules().find(([other]) => other === path)?.[1];
   if (!(module instanceof Linear)) return false;
   return (await module.weight.load()).data.every((value) => value === 0);

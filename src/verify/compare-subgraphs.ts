@@ -23,8 +23,19 @@ export interface SubgraphFidelity {
 }
 
 /** Where two models run. */
-interface ComparisonOptions extends DispatchOptions, IntermediatesOptions {
+export interface ComparisonOptions extends DispatchOptions, IntermediatesOptions {
+  /** Gives the logits of `model` as what it is written for runs it, if that is not our own evaluation. */
+  readonly run?: (batch: Batch) => Promise<Tensor<"F32">>;
   readonly control?: RunControl;
+}
+
+/** How near a model is to another one. */
+export interface ModelComparison {
+  readonly subgraphs: readonly SubgraphFidelity[];
+  /** Of the model as it runs, to the other one's. */
+  readonly logits: LogitsComparison;
+  /** Of the model as it runs, to those that our evaluation of its weights gives. */
+  readonly evaluated: LogitsComparison;
 }
 
 /**
@@ -37,12 +48,13 @@ export async function compareSubgraphs(
   original: CausalLM,
   batches: readonly Batch[],
   options: ComparisonOptions = {},
-): Promise<{ subgraphs: SubgraphFidelity[]; logits: LogitsComparison }> {
+): Promise<ModelComparison> {
   const [found, expected] = [
     await ModelRun.create(model, batches, options),
     await ModelRun.create(original, batches, options),
   ];
-  const [subgraphs, logits]: [SubgraphFidelity[], LogitsComparison] = [[], new LogitsComparison()];
+  const subgraphs: SubgraphFidelity[] = [];
+  const [logits, evaluated] = [new LogitsComparison(), new LogitsComparison()];
   const { onProgress, signal } = options.control ?? {};
   try {
     for (const index of expected.subgraphs.keys()) {
@@ -59,7 +71,12 @@ export async function compareSubgraphs(
         outputs.add(await found.run(index, given), given);
         const carried = await found.run(index, await found.inputs(index, batch));
         await found.keep(batch, carried);
-        if (expected.isLast(index)) logits.add(carried.logits as Tensor<"F32">, given.logits as Tensor<"F32">);
+        if (expected.isLast(index)) {
+          const own = carried.logits as Tensor<"F32">;
+          const written = (await options.run?.(batches[batch])) ?? own;
+          logits.add(written, given.logits as Tensor<"F32">);
+          evaluated.add(written, own);
+        }
         for (const run of [found, expected]) run.forget(index, batch);
       }
       await found.release();
@@ -68,7 +85,7 @@ export async function compareSubgraphs(
   } finally {
     await Promise.all([found.close(), expected.close()]);
   }
-  return { subgraphs, logits };
+  return { subgraphs, logits, evaluated };
 }
 
 /** A model that is run subgraph by subgraph, with what flows between these. */

@@ -2,8 +2,9 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { compressedModules } from "../formats/bind-checkpoint.ts";
 import { describeScheme } from "../formats/describe-scheme.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { Buffer, type Parameter } from "../nn/parameter.ts";
+import { Buffer, loadPieces, type Parameter } from "../nn/parameter.ts";
 import { Comparison } from "../tensor/comparison.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { findOutliers, peersOf } from "./outliers.ts";
 import { type Problem, problem } from "./problem.ts";
 
@@ -21,13 +22,21 @@ export interface WeightFidelity {
 
 const DENSE = "as they are";
 
-/** Compares each parameter of a model with the same of another, with one of each in memory. */
+/** How the weights of a checkpoint's modules are quantized, by path, in words. */
+export function weightKinds(model: CausalLM, checkpoint: Checkpoint): Map<string, string> {
+  return new Map([...compressedModules(model, checkpoint)].map(([path, { scheme }]) => [path, describeScheme(scheme)]));
+}
+
+/**
+ * Compares each parameter of a model with the same of another, with one of each in memory, or pieces of them.
+ *
+ * @param kinds - how the weights of modules are quantized, by path
+ */
 export async function* compareWeights(
   model: CausalLM,
-  checkpoint: Checkpoint,
+  kinds: ReadonlyMap<string, string>,
   original: CausalLM,
 ): AsyncGenerator<WeightFidelity> {
-  const compressed = compressedModules(model, checkpoint);
   const originals = new Map<string, Parameter>();
   for (const [path, module] of original.namedModules())
     for (const [field, parameter] of module.ownParameters()) originals.set(`${path}.${field}`, parameter);
@@ -35,21 +44,37 @@ export async function* compareWeights(
     const before = originals.get(path);
     if (parameter instanceof Buffer || !before) continue; // such as the matrix of a transform
     const module = path.replace(/\.weight$/, "");
-    const scheme = path === module ? undefined : compressed.get(module)?.scheme;
-    const comparison = new Comparison();
-    comparison.add((await parameter.load()).data, (await before.load()).data);
-    const { signalToNoise, cosine } = comparison;
-    yield { module, weights: scheme ? describeScheme(scheme) : DENSE, signalToNoise, cosine };
+    const kind = path === module ? undefined : kinds.get(module);
+    const { signalToNoise, cosine } = await compareParameters(parameter, before);
+    yield { module, weights: kind ?? DENSE, signalToNoise, cosine };
   }
+}
+
+/** Piece by piece, where both can be read so. */
+async function compareParameters(found: Parameter, expected: Parameter): Promise<Comparison> {
+  const comparison = new Comparison();
+  if (!found.source?.readRows || !expected.source?.readRows) {
+    comparison.add((await found.load()).data, (await expected.load()).data);
+    return comparison;
+  }
+  const pieces = loadPieces(expected);
+  for await (const { data } of loadPieces(found)) {
+    const { value } = await pieces.next();
+    comparison.add(data, (value as Tensor<"F32">).data);
+  }
+  return comparison;
 }
 
 /** Between layers, what is rounded alike differs by less, in dB. */
 const FLOOR = 10;
+/** In dB: a weight no nearer than this tells hardly more of the original than zeros do, which are at 0. */
+const LOST = 1;
 /** Parameters that are nearer than this, in dB, were not changed but for their dtype. */
 const UNCHANGED = 40;
 
 /**
- * Tells of parameters that are far out of line with their peers. Where smoothing or rotations have moved factors between
+ * Tells of parameters that are far out of line with their peers, and of those whose error is as large as they are: all peers of
+ * a kind may be wrong, and some have none. Where smoothing or rotations have moved factors between
  * parameters, so that those which are not quantized differ too, weights do not compare, and nothing is said of them.
  */
 export function judgeWeights(weights: readonly WeightFidelity[], onNote: (note: string) => void): Problem[] {
@@ -65,13 +90,19 @@ export function judgeWeights(weights: readonly WeightFidelity[], onNote: (note: 
     kind,
     value: signalToNoise,
   }));
-  return findOutliers(measured, FLOOR).map(({ path, value, typical }) =>
-    problem(
-      path,
-      `its weight is ${value.toFixed(1)} dB above its error`,
-      `about ${typical.toFixed(1)} dB as of its peers`,
-    ),
+  const outliers = findOutliers(measured, FLOOR).map(({ path, value, typical }) =>
+    problem(path, describe(value), `about ${typical.toFixed(1)} dB as of its peers`),
   );
+  const told = new Set(outliers.map(({ where }) => where));
+  const lost = weights.filter(({ module, signalToNoise }) => !(signalToNoise >= LOST) && !told.has(module));
+  return [
+    ...outliers,
+    ...lost.map(({ module, signalToNoise }) => problem(module, describe(signalToNoise), `more than ${LOST}`)),
+  ];
+}
+
+function describe(signalToNoise: number): string {
+  return `its weight is ${signalToNoise.toFixed(1)} dB above its error`;
 }
 
 /** Kinds of parameters that are not quantized, and are changed all the same in most places. */

@@ -5,7 +5,7 @@ import { loadTokenizer } from "../data/tokenizer.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { Batch } from "../sequential/intermediates.ts";
 
-/** Which tokens two models are compared on. */
+/** Which tokens models are run on. */
 export interface SampleOptions {
   /** A text file; by default a few passages that layerwise brings. */
   readonly dataset?: string;
@@ -23,11 +23,11 @@ const PASSAGES: readonly string[] = [
   `| country | capital | inhabitants |\n| --- | --- | --- |\n| France | Paris | 2.1 million |\n| Italy | Rome | 2.8 million |\n| Spain | Madrid | 3.3 million |\n\nQuestion: Which of these capitals has the most inhabitants? Answer: Madrid, the capital of Spain, with 3.3 million inhabitants.`,
 ];
 
-/** Tokens to compare two models on: of a text, or without a tokenizer any. */
+/** Tokens to run models on: of a text, or without a tokenizer any. */
 export async function loadSamples(
   checkpoint: Checkpoint,
   model: CausalLM,
-  { dataset, windows = 4, length = 128 }: SampleOptions,
+  { dataset, windows = 4, length = 128 }: SampleOptions = {},
 ): Promise<Batch[]> {
   if (dataset !== undefined)
     return loadEvaluationWindows(dataset, { tokenizer: await loadTokenizer(checkpoint.folder), windows, length });

@@ -3,9 +3,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { exportModel } from "../../src/export/export-model.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
+import { DecoderSession } from "../../src/verify/decoder-session.ts";
 import { FIXTURE_MODELS, readGoldenLogits } from "../fixture-model.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
-import { DecoderSession } from "./decoder-session.ts";
 
 /** What the reference counts text positions for; the others count padding too. */
 const TEXT_POSITIONS = ["opt"];

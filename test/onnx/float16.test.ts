@@ -6,8 +6,8 @@ import { loadTokenizer } from "../../src/data/tokenizer.ts";
 import { exportModel } from "../../src/export/export-model.ts";
 import { readTensorFile, writeTensorFile } from "../../src/output/tensor-file.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
+import { DecoderSession } from "../../src/verify/decoder-session.ts";
 import { temporaryFolder } from "../temporary-folder.ts";
-import { DecoderSession } from "./decoder-session.ts";
 
 const example = fileURLToPath(new URL("../../examples/moby-tiny", import.meta.url));
 

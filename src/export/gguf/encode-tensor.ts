@@ -1,11 +1,18 @@
 import { ConfigError } from "../../errors.ts";
 import { narrow } from "../../formats/narrow.ts";
 import { type BlockType, packBlocks } from "../../gguf/blocks.ts";
-import { isKBlockType } from "../../gguf/k-blocks.ts";
+import { decodeTensor } from "../../gguf/decode-tensor.ts";
+import { isKBlockType, type KBlockType } from "../../gguf/k-blocks.ts";
 import { tensorBytes } from "../../gguf/layout.ts";
 import { packKBlocks } from "../../gguf/pack-k-blocks.ts";
 import { interleavedOrder, reorderRows, rotatedRows } from "../../gguf/rotary-rows.ts";
+import type { TensorType } from "../../gguf/tensor-types.ts";
+import { loadPieces } from "../../nn/parameter.ts";
+import { dequantizeWeight, type QuantizedWeight } from "../../schemes/quantize.ts";
+import { Comparison } from "../../tensor/comparison.ts";
+import { toFloat32 } from "../../tensor/convert.ts";
 import type { FloatDType } from "../../tensor/dtype.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import type { ExportSource } from "../export-source.ts";
 import { carryWeight, type Rounding, roundingOf } from "./carry.ts";
 import { carryKBlocks } from "./carry-k.ts";
@@ -18,40 +25,54 @@ export interface Heads {
   readonly keys: number;
 }
 
-/** What an encoded tensor's float16 scales and minima lost. */
+/** Bytes of a tensor, and what its float16 scales and minima lost. */
 export interface EncodedTensor {
   readonly bytes: Uint8Array;
   readonly scales?: Rounding;
   readonly minima?: Rounding;
+  /** Of a calibrated weight whose scales are stored in fewer bits: its energy over that of what they lost, in dB. */
+  readonly signalToNoise?: number;
 }
 
 /**
- * Reads one tensor and encodes it.
+ * Reads one tensor and encodes it: a calibrated weight at once, dense values in pieces of whole rows, one of which is in memory.
  *
  * @param heads - where rotation pairs neighbours, so that rows of queries and keys are reordered; else undefined
  * @throws ConfigError for a calibrated scale that float16 has no room for
  */
-export async function encodeTensor(
+export async function* encodeTensor(
   source: ExportSource,
   tensor: PlannedTensor,
   heads: Heads | undefined,
-): Promise<EncodedTensor> {
-  const encoded = await encode(source, tensor);
-  const rotated = rotatedRows(tensor.path);
-  if (!heads || !rotated) return encoded;
-  const [rows] = tensor.shape;
-  const order = interleavedOrder(rows, heads[rotated]);
-  return { ...encoded, bytes: reorderRows(encoded.bytes, tensorBytes(tensor) / rows, order) };
+): AsyncGenerator<EncodedTensor> {
+  const { path, parameter, type, carried } = tensor;
+  const weight = carried === undefined ? undefined : await source.quantizedWeight(carried);
+  const rotated = heads && rotatedRows(path);
+  if (!weight && !rotated) {
+    for await (const values of loadPieces(parameter)) yield { bytes: encodeValues(path, values, type) };
+    return;
+  }
+  const encoded = weight
+    ? encodeCodes(path, weight, type)
+    : { bytes: encodeValues(path, await parameter.load(), type) };
+  if (!rotated) yield encoded;
+  else {
+    const [rows] = tensor.shape;
+    const order = interleavedOrder(rows, heads[rotated]);
+    yield { ...encoded, bytes: reorderRows(encoded.bytes, tensorBytes(tensor) / rows, order) };
+  }
 }
 
-async function encode(source: ExportSource, { path, parameter, type, carried }: PlannedTensor): Promise<EncodedTensor> {
-  const weight = carried === undefined ? undefined : await source.quantizedWeight(carried);
-  if (!weight) {
-    const values = await parameter.load();
-    if (isBlockType(type)) return { bytes: packBlocks(type, roundToBlocks(type, values.data)) };
-    return { bytes: narrow(path, values, type as FloatDType).bytes };
+function encodeValues(path: string, values: Tensor<"F32">, type: TensorType): Uint8Array {
+  if (isBlockType(type)) return packBlocks(type, roundToBlocks(type, values.data));
+  return narrow(path, values, type as FloatDType).bytes;
+}
+
+function encodeCodes(path: string, weight: QuantizedWeight, type: TensorType): EncodedTensor {
+  if (isKBlockType(type)) {
+    const bytes = packKBlocks(type, carryKBlocks(type, weight, path));
+    return { bytes, signalToNoise: signalToNoise(type, bytes, weight) };
   }
-  if (isKBlockType(type)) return { bytes: packKBlocks(type, carryKBlocks(type, weight, path)) };
   const blocks = carryWeight(weight, path);
   const scales = roundingOf(blocks.scales, blocks.scales);
   const minima = blocks.minima && roundingOf(blocks.minima, blocks.scales);
@@ -59,6 +80,14 @@ async function encode(source: ExportSource, { path, parameter, type, carried }: 
     throw new ConfigError(`${path}: a scale that float16 has no room for, expected at most 65504. Choose --dtype F16.`);
   }
   return { bytes: packBlocks(type as BlockType, blocks), scales, minima };
+}
+
+/** What a reader makes of the bytes, beside what calibration chose. */
+function signalToNoise(type: KBlockType, bytes: Uint8Array, weight: QuantizedWeight): number {
+  const { shape, data } = dequantizeWeight({ ...weight, scale: toFloat32(weight.scale) });
+  const comparison = new Comparison();
+  comparison.add(decodeTensor(type, shape, bytes).data, data);
+  return comparison.signalToNoise;
 }
 
 function isBlockType(type: string): type is BlockType {

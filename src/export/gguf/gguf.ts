@@ -5,8 +5,11 @@ import type { TensorType } from "../../gguf/tensor-types.ts";
 import type { LlamaConfig } from "../../models/llama.ts";
 import { transformGroups } from "../../nn/online-transform.ts";
 import { quantizedValues } from "../../schemes/quantized-values.ts";
+import { checkGguf } from "../../verify/check-gguf.ts";
+import { compareGgufWeights } from "../../verify/compare-gguf.ts";
+import { expectNone } from "../../verify/verify-output.ts";
 import type { ExportFormat, ExportSettings } from "../export-format.ts";
-import type { ExportSubject } from "../export-source.ts";
+import type { ExportSource, ExportSubject } from "../export-source.ts";
 import { warnOfRounding } from "../warn-of-rounding.ts";
 import { argsForType, CARRIER_ARGS, STAND_INS } from "./carrier.ts";
 import { modelMetadata, ropeFactors } from "./metadata.ts";
@@ -27,10 +30,27 @@ export const gguf: ExportFormat = {
   async write(source, folder, settings) {
     const rounded = settings.dtypes.filter((dtype) => Object.hasOwn(CARRIER_ARGS, dtype));
     warnOfRounding(source, rounded, settings);
-    for (const dtype of typesOf(settings))
-      await writeFiles(source, folder, await planFiles(source, dtype, settings), settings);
+    for (const dtype of typesOf(settings)) {
+      const files = await planFiles(source, dtype, settings);
+      const path = await writeFiles(source, folder, files, settings);
+      if (settings.verify ?? true) await verifyReadable(path, files, source, settings);
+    }
   },
 };
+
+/** Verifies a file, but for one with computed angles, which layerwise does not read: of that a warning tells. */
+async function verifyReadable(path: string, files: ModelFiles, source: ExportSource, settings: ExportSettings) {
+  if (!files.tensors.some((tensor) => "values" in tensor)) return verifyWritten(path, source, settings);
+  const message = `${path}: not verified: layerwise does not read files with ${ROPE_FACTORS}. Try it in llama.cpp.`;
+  settings.onProgress?.({ type: "warning", message });
+}
+
+/** Reads back what was written, and compares each weight with the checkpoint's. @throws VerificationError naming what is wrong */
+async function verifyWritten(path: string, source: ExportSource, { signal }: ExportSettings): Promise<void> {
+  const { problems } = await checkGguf(path, { source, signal });
+  expectNone(path, problems);
+  expectNone(path, await compareGgufWeights(path, source.model, signal));
+}
 
 /** Where no type is asked for, the checkpoint decides. */
 function typesOf({ dtypes }: ExportSettings): (TensorType | undefined)[] {

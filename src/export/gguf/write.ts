@@ -1,11 +1,14 @@
+import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { type GgufFile, planGguf } from "../../gguf/layout.ts";
 import type { Metadata } from "../../gguf/metadata.ts";
+import { NO_DIGEST, withDigests } from "../../output/gguf-digests.ts";
 import { writeAt, writing } from "../../output/write-at.ts";
 import type { ExportSettings } from "../export-format.ts";
 import type { ExportSource } from "../export-source.ts";
-import { type EncodedTensor, encodeTensor, type Heads } from "./encode-tensor.ts";
+import { encodeTensor, type Heads } from "./encode-tensor.ts";
+import { Losses } from "./losses.ts";
 import type { PlannedTensor } from "./plan.ts";
 
 /** A tensor that follows from the configuration. */
@@ -24,67 +27,82 @@ export interface ModelFiles {
   readonly heads: Heads | undefined;
 }
 
-/** Writes the files of a model, one tensor at a time, and warns of what float16 scales lost. */
+/**
+ * Writes the files of a model, a tensor or some rows of one at a time, and warns of what calibrated scales lost.
+ *
+ * @returns the path of the file, of several the first
+ */
 export async function writeFiles(
   source: ExportSource,
   folder: string,
   { name, metadata, tensors, heads }: ModelFiles,
   { maxShardSize, signal, onProgress }: ExportSettings,
-): Promise<void> {
+): Promise<string> {
   const losses = new Losses();
-  for (const file of planGguf(name, metadata, tensors, maxShardSize)) {
-    await writeFile(join(folder, file.name), file, async (tensor) => {
+  const digests: string[] = [];
+  const plan = (sums: readonly string[]) => planGguf(name, withDigests(metadata, tensors, sums), tensors, maxShardSize);
+  const files = plan(tensors.map(() => NO_DIGEST));
+  for (const file of files) {
+    const encode = async function* (tensor: PlannedTensor | ComputedTensor): AsyncGenerator<Uint8Array> {
       signal?.throwIfAborted();
-      if ("values" in tensor) return new Uint8Array(tensor.values.buffer);
-      const encoded = await encodeTensor(source, tensor, heads);
-      losses.add(encoded);
-      return encoded.bytes;
-    });
+      if ("values" in tensor) return yield new Uint8Array(tensor.values.buffer);
+      for await (const encoded of encodeTensor(source, tensor, heads)) {
+        losses.add(tensor.path, encoded);
+        yield encoded.bytes;
+      }
+    };
+    digests.push(...(await writeFile(join(folder, file.name), file, encode)));
   }
+  const path = join(folder, files[0].name);
+  await rewriteHeader(path, plan(digests)[0].header);
   for (const message of losses.messages(name)) onProgress?.({ type: "warning", message });
+  return path;
 }
 
+/** @returns the digest of each tensor's bytes */
 async function writeFile<Tensor extends PlannedTensor | ComputedTensor>(
   path: string,
   { header, places, size }: GgufFile<Tensor>,
-  encode: (tensor: Tensor) => Promise<Uint8Array>,
-): Promise<void> {
+  encode: (tensor: Tensor) => AsyncIterable<Uint8Array>,
+): Promise<string[]> {
   const handle = await writing(path, open(path, "wx"));
   try {
     await writing(path, writeAt(handle, 0, header));
-    for (const { tensor, position } of places) await writing(path, writeAt(handle, position, await encode(tensor)));
+    const digests: string[] = [];
+    for (const { tensor, position } of places)
+      digests.push(
+        await writePieces(encode(tensor), (bytes, at) => writing(path, writeAt(handle, position + at, bytes))),
+      );
     await writing(path, handle.truncate(size));
     await writing(path, handle.sync());
+    return digests;
   } finally {
     await handle.close();
   }
 }
 
-/** Sums up what rounding to float16 did to calibrated scales and minima. */
-class Losses {
-  #scales = { rounded: 0, largest: 0 };
-  #minima = { rounded: 0, largest: 0 };
-
-  add({ scales, minima }: EncodedTensor): void {
-    for (const [sum, part] of [
-      [this.#scales, scales],
-      [this.#minima, minima],
-    ] as const) {
-      sum.rounded += part?.rounded ?? 0;
-      sum.largest = Math.max(sum.largest, part?.largest ?? 0);
-    }
+/** @returns the digest of all pieces together */
+async function writePieces(
+  pieces: AsyncIterable<Uint8Array>,
+  write: (bytes: Uint8Array, at: number) => Promise<void>,
+): Promise<string> {
+  const hash = createHash("sha256");
+  let at = 0;
+  for await (const bytes of pieces) {
+    await write(bytes, at);
+    hash.update(bytes);
+    at += bytes.length;
   }
+  return hash.digest("hex");
+}
 
-  /** What deserves a look. */
-  *messages(name: string): Generator<string> {
-    const { rounded, largest } = this.#scales;
-    if (rounded > 0) {
-      const most = `${(100 * largest).toPrecision(2)} %`;
-      yield `${name}: ${rounded} calibrated scales are no float16 numbers and were rounded, by ${most} at the most. Save the checkpoint with precision BF16 or F16.`;
-    }
-    if (this.#minima.rounded > 0) {
-      const most = this.#minima.largest.toPrecision(2);
-      yield `${name}: ${this.#minima.rounded} offsets of blocks were rounded to float16, by ${most} of a step at the most. Symmetric weights (Q4_0) have none.`;
-    }
+/** The first header of all holds digests of tensors, which are known once these are written. */
+async function rewriteHeader(path: string, header: Uint8Array): Promise<void> {
+  const handle = await writing(path, open(path, "r+"));
+  try {
+    await writing(path, writeAt(handle, 0, header));
+    await writing(path, handle.sync());
+  } finally {
+    await handle.close();
   }
 }

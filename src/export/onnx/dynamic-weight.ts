@@ -60,7 +60,9 @@ const ZERO_POINT = new Tensor("U8", [], Uint8Array.of(128));
 
 /** The largest magnitude of each token over 127.5, as the reference has it; 2^-23 where all is zero. */
 function scaleOf(x: OnnxInput): OnnxExpression {
-  const amax = onnx("ReduceMax", [onnx("Abs", [x]), int64(-1)], { keepdims: 1 });
+  const largest = onnx("ReduceMax", [onnx("Abs", [x]), int64(-1)], { keepdims: 1 });
+  // ONNX Runtime reduces no axis where there are no tokens, as of an expert that none is routed to.
+  const amax = onnx("Slice", [largest, int64(0), int64(1), int64(-1)]);
   const scale = onnx("Div", [amax, scalar("F32", 127.5)]);
   return onnx("Where", [onnx("Equal", [scale, scalar("F32", 0)]), scalar("F32", 2 ** -23), scale]);
 }

@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { loadTokenizer } from "../../data/tokenizer.ts";
 import type { Graph } from "../../fx/graph.ts";
 import { writing } from "../../output/write-at.ts";
 import type { RunControl } from "../../sequential/events.ts";
 import { carriedWeights, checkOnnxFolder } from "../../verify/check-onnx.ts";
+import { loadSamples } from "../../verify/samples.ts";
 import { expectNone } from "../../verify/verify-output.ts";
 import type { ExportFormat, ExportSettings } from "../export-format.ts";
 import type { ExportSource } from "../export-source.ts";
@@ -17,7 +17,6 @@ import { lowerDecoder } from "./lower-decoder.ts";
 import { measureMagnitudes } from "./magnitudes.ts";
 import { planWeights } from "./plan-weights.ts";
 import { FULL_PRECISION, halfPrecision, type MagnitudeOf, type Precision } from "./precision.ts";
-import { sampleBatches } from "./sample-batches.ts";
 import { traceDecoder } from "./trace-decoder.ts";
 
 /** A folder that transformers.js loads: the decoder with its cache as ONNX files below `onnx/`, beside tokenizer and configuration. */
@@ -84,7 +83,7 @@ async function magnitudesOf(
   graph: Graph,
   control: RunControl,
 ): Promise<MagnitudeOf> {
-  return measureMagnitudes(model, graph, sampleBatches(await loadTokenizer(checkpoint.folder)), control);
+  return measureMagnitudes(model, graph, await loadSamples(checkpoint, model), control);
 }
 
 function tellKept({ name }: OnnxDType, { kept }: Precision, { onProgress }: RunControl): void {

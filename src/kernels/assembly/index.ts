@@ -4,4 +4,5 @@ export { packBits, unpackBits } from "./pack";
 export { pruneBlock } from "./prune-columns";
 export { refineBlock } from "./refine-columns";
 export { roundBlock } from "./round-columns";
+export { tileErrors } from "./tile-errors";
 export { decodeTiles, encodeTiles, tileExtremes } from "./tiles";

@@ -167,17 +167,25 @@ function encodeRun<T>(
   highest: v128,
 ): void {
   for (let i: usize = 0; i < count; i += 4) {
-    const scaled = roundTo<T>(f32x4.div(v128.load(x + (i << 2)), scale));
-    const shifted = roundTo<T>(f32x4.add(scaled, zero));
-    const words = encode(f32x4.pmin(f32x4.pmax(shifted, lowest), highest), kind);
-    const bytes = i8x16.shuffle(words, words, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    const bytes = encodeFour<T>(v128.load(x + (i << 2)), scale, zero, kind, lowest, highest);
     store<i32>(codes + i, i32x4.extract_lane(bytes, 0));
   }
 }
 
+/** Codes of four elements, in the lowest bytes; T stands for a dtype as roundTo has it. */
+export function encodeFour<T>(x: v128, scale: v128, zero: v128, kind: i32, lowest: v128, highest: v128): v128 {
+  const shifted = roundTo<T>(f32x4.add(roundTo<T>(f32x4.div(x, scale)), zero));
+  const words = encode(f32x4.pmin(f32x4.pmax(shifted, lowest), highest), kind);
+  return i8x16.shuffle(words, words, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+}
+
+/** What four codes stand for. */
+export function decodeFour<T>(codes: v128, scale: v128, zero: v128, kind: i32): v128 {
+  return roundTo<T>(f32x4.mul(f32x4.sub(decode(codes, kind), zero), scale));
+}
+
 function decodeRun<T>(codes: usize, x: usize, count: usize, scale: v128, zero: v128, kind: i32): void {
   for (let i: usize = 0; i < count; i += 4) {
-    const number = decode(v128.load32_zero(codes + i), kind);
-    v128.store(x + (i << 2), roundTo<T>(f32x4.mul(f32x4.sub(number, zero), scale)));
+    v128.store(x + (i << 2), decodeFour<T>(v128.load32_zero(codes + i), scale, zero, kind));
   }
 }
