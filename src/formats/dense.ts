@@ -1,4 +1,5 @@
 import type { TensorSpec } from "../checkpoint/layout.ts";
+import { zeroPointDType } from "../schemes/arguments.ts";
 import type { QParams } from "../schemes/qparams.ts";
 import { dequantizeWeight, quantizeWeight } from "../schemes/quantize.ts";
 import { scaleShape } from "../schemes/tiling.ts";
@@ -16,7 +17,8 @@ export const dense: Format = {
       { name: `${name}.weight`, dtype, shape },
       { name: `${name}.weight_scale`, dtype, shape: scale },
     ];
-    if (args.type === "int") specs.push({ name: `${name}.weight_zero_point`, dtype: "I8", shape: scale });
+    if (args.type === "int")
+      specs.push({ name: `${name}.weight_zero_point`, dtype: zeroPointDType(args), shape: scale });
     if (args.strategy === "tensor_group") specs.push({ name: `${name}.weight_global_scale`, dtype: "F32", shape: [1] });
     return specs;
   },
@@ -32,7 +34,7 @@ export const dense: Format = {
   restore(name, tensors, args) {
     const qparams: QParams = {
       scale: expectFloat(tensors, `${name}.weight_scale`),
-      ...(!args.symmetric && { zeroPoint: expectTensor(tensors, `${name}.weight_zero_point`, "I8") }),
+      ...(!args.symmetric && { zeroPoint: expectTensor(tensors, `${name}.weight_zero_point`, zeroPointDType(args)) }),
       ...(args.strategy === "tensor_group" && {
         globalScale: expectTensor(tensors, `${name}.weight_global_scale`, "F32", [1]),
       }),

@@ -12,6 +12,7 @@ test.each<[string, Omit<PartialScheme, "targets">]>([
   ["nvfp4-pack-quantized", { weights: { type: "float", numBits: 4, strategy: "tensor_group", groupSize: 16 } }],
   ["int-quantized", { weights: { numBits: 4 }, inputActivations: { ...token, type: "float" } }],
   ["pack-quantized", { weights: { numBits: 8 } }],
+  ["int-quantized", { weights: { numBits: 4, symmetric: false, zpDtype: "float32" } }],
   ["float-quantized", { weights: { type: "float", groupSize: 32 }, inputActivations: token }],
   ["naive-quantized", { weights: { type: "float", strategy: "channel" } }],
   ["float-quantized", { weights: { type: "float" }, format: "float-quantized" }],

@@ -8,13 +8,14 @@ interface FormatRule {
   readonly inputs?: "some" | "none";
 }
 
-/** The first rule that fits decides, as in compressed-tensors. */
+/** The first rule that fits decides, as in compressed-tensors, which has none for zero points that are no codes. */
 const RULES: readonly FormatRule[] = [
   { format: "dense", weights: null },
   { format: "mxfp4-pack-quantized", weights: { type: "float", numBits: 4, groupSize: 32 } },
   { format: "mxfp8-quantized", weights: { type: "float", numBits: 8, groupSize: 32, scaleDtype: "torch.uint8" } },
   { format: "nvfp4-pack-quantized", weights: { type: "float", numBits: 4, groupSize: 16 } },
   { format: "int-quantized", weights: { type: "int" }, inputs: "some" },
+  { format: "int-quantized", weights: { type: "int", zpDtype: "torch.float32" } }, // which cannot be packed
   { format: "pack-quantized", weights: { type: "int" }, inputs: "none" },
   { format: "float-quantized", weights: { type: "float" }, inputs: "some" },
   { format: "naive-quantized", weights: {}, inputs: "none" },

@@ -1,4 +1,5 @@
 import type { TensorSpec } from "../checkpoint/layout.ts";
+import { zeroPointDType } from "../schemes/arguments.ts";
 import { codeTypeOf } from "../schemes/code-type.ts";
 import { dequantizeWeight } from "../schemes/quantize.ts";
 import type { FormatName } from "../schemes/scheme.ts";
@@ -7,7 +8,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Format } from "./format.ts";
 import { expectFloat, expectTensor } from "./stored-tensor.ts";
 
-/** Integer codes with quantized inputs: one byte each, whatever the bits. */
+/** Integer codes with quantized inputs, or with zero points in float32: one byte each, whatever the bits. */
 export const intQuantized: Format = unpacked("int-quantized");
 /** Float8 codes with quantized inputs. */
 export const floatQuantized: Format = unpacked("float-quantized");
@@ -24,7 +25,8 @@ function unpacked(format: FormatName): Format {
         { name: `${name}.weight`, dtype: codeTypeOf(args).dtype, shape },
         { name: `${name}.weight_scale`, dtype, shape: scale },
       ];
-      return args.symmetric ? specs : [...specs, { name: `${name}.weight_zero_point`, dtype: "I8", shape: scale }];
+      if (args.symmetric) return specs;
+      return [...specs, { name: `${name}.weight_zero_point`, dtype: zeroPointDType(args), shape: scale }];
     },
     compress(name, { codes, scale, zeroPoint }) {
       const tensors = new Map<string, Tensor>([
@@ -37,7 +39,12 @@ function unpacked(format: FormatName): Format {
       const codes = expectTensor(tensors, `${name}.weight`, codeTypeOf(args).dtype);
       const scale = expectFloat(tensors, `${name}.weight_scale`);
       if (args.symmetric) return { codes, scale, args };
-      return { codes, scale, zeroPoint: expectTensor(tensors, `${name}.weight_zero_point`, "I8"), args };
+      return {
+        codes,
+        scale,
+        zeroPoint: expectTensor(tensors, `${name}.weight_zero_point`, zeroPointDType(args)),
+        args,
+      };
     },
     decompress(name, tensors, args) {
       return dequantizeWeight(this.restore(name, tensors, args), name);

@@ -16,6 +16,13 @@ test("zero points are packed along the rows", () => {
   expect(packQuantized.restore("m", tensors, args).zeroPoint).toEqual(zeroPoint);
 });
 
+test("zero points in float32 are refused", () => {
+  const args = completeArgs({ numBits: 4, groupSize: 2, symmetric: false, zpDtype: "torch.float32" });
+  expect(() => packQuantized.tensors("m", [3, 4], "F32", args)).toThrow(
+    "m: zp_dtype torch.float32, expected integers for pack-quantized. Remove one.",
+  );
+});
+
 test("groups of zeros are stored as code 0 with the smallest scale", () => {
   const weight = Tensor.zeros("F32", [1, 16]);
   const args = completeArgs({ numBits: 4, groupSize: 8 });

@@ -1,5 +1,6 @@
 import type { TensorSpec } from "../checkpoint/layout.ts";
-import type { QuantizationArgs } from "../schemes/arguments.ts";
+import { RecipeError } from "../errors.ts";
+import { type QuantizationArgs, zeroPointDType } from "../schemes/arguments.ts";
 import { dequantizeWeight, type QuantizedWeight } from "../schemes/quantize.ts";
 import { type MatrixShape, scaleShape } from "../schemes/tiling.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -14,6 +15,8 @@ export const packQuantized: Format = {
   name: "pack-quantized",
   tensors(name, shape, dtype, args) {
     const scale = scaleShape(args, shape, name);
+    if (zeroPointDType(args) !== "I8")
+      throw new RecipeError(`${name}: zp_dtype ${args.zpDtype}, expected integers for pack-quantized. Remove one.`);
     const specs: TensorSpec[] = [
       { name: `${name}.weight_packed`, dtype: "I32", shape: [shape[0], wordCount(shape[1], args.numBits)] },
       { name: `${name}.weight_scale`, dtype, shape: scale },
@@ -27,7 +30,7 @@ export const packQuantized: Format = {
       [`${name}.weight_scale`, scale],
       [`${name}.weight_shape`, new Tensor("I64", [2], BigInt64Array.from(codes.shape, BigInt))],
     ]);
-    if (zeroPoint) tensors.set(`${name}.weight_zero_point`, packZeroPoint(zeroPoint, args));
+    if (zeroPoint) tensors.set(`${name}.weight_zero_point`, packZeroPoint(zeroPoint as Tensor<"I8">, args));
     return tensors;
   },
   restore(name, tensors, args): QuantizedWeight {

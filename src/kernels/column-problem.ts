@@ -8,7 +8,7 @@ export interface ColumnProblem {
   /** [rows, groups]. */
   readonly scale: Float32Array;
   /** [rows, groups]; without it all are 0. */
-  readonly zeroPoint?: Int8Array;
+  readonly zeroPoint?: Int8Array | Float32Array;
   /** Index of the scale that each column uses. */
   readonly groupOfColumn: Int32Array;
   /** The column in each position; positions are visited from the last to the first. */

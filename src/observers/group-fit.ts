@@ -1,76 +1,100 @@
 /** Neighbours of a row that share a scale, and what an error of each counts. */
 export interface WeighedGroup {
   readonly values: Float32Array;
-  /** As many, above zero wherever an error counts. */
+  /** As many, all above zero. */
   readonly importance: Float32Array;
+}
+
+/** Numbers that a group can take: scale · code − offset, for whole codes from 0 on. */
+export interface Grid {
+  readonly scale: number;
+  /** At least 0, so that zero is no smaller than the smallest number. */
+  readonly offset: number;
 }
 
 /** The codes that there are. */
 export interface GridCodes {
-  /** The largest; the smallest is 0. */
+  /** The largest. */
   readonly levels: number;
-  /** The least and the largest code that may stand for zero. */
-  readonly zeros: readonly [least: number, most: number];
-}
-
-/** Numbers that a group can take: scale · (code − zero). */
-export interface Grid {
-  readonly scale: number;
-  /** The code of zero, a whole number. */
-  readonly zero: number;
+  /** The code of zero, where it is the same in all groups; else the offset is free. */
+  readonly zero?: number;
 }
 
 /** Shares of the whole range that are tried. */
-const SHARES = Array.from({ length: 12 }, (_, step) => 1.1 - 0.05 * step);
+const SHARES = Array.from({ length: 12 }, (_, step) => 1.05 - 0.05 * step);
 
 /**
- * The grid with about the smallest Σ importance · (w − its nearest number)². For each share of the range, and each zero next to
- * where it puts zero, the scale is the best one for the codes that it gives: Σ h w c / Σ h c² for c = code − zero.
+ * The grid with about the smallest Σ h (w − its nearest number)², h the importance. Each share of the range gives codes, and these
+ * the scale and the offset with the smallest error for them, by least squares.
  */
-export function fitGrid(group: WeighedGroup, { levels, zeros }: GridCodes): Grid {
+export function fitGrid(group: WeighedGroup, codes: GridCodes): Grid {
   const [low, high] = rangeOf(group.values);
-  const isSymmetric = zeros[0] === zeros[1];
-  const step = (isSymmetric ? 2 * Math.max(-low, high) : high - low) / levels;
-  const place = clamp(step > 0 ? -low / step : 0, zeros);
-  let [best, most]: [Grid, number] = [{ scale: step, zero: Math.round(place) }, 0];
-  if (step === 0) return best;
-  for (const zero of new Set([Math.floor(place), Math.ceil(place)])) {
-    for (const share of SHARES) {
-      const { along, square } = momentsOf(group, { scale: share * step, zero }, levels);
-      const gain = square > 0 && along > 0 ? (along * along) / square : 0;
-      if (gain <= most) continue;
-      most = gain;
-      best = { scale: along / square, zero };
-    }
+  const { levels, zero } = codes;
+  const scale = zero === undefined ? (high - low) / levels : (2 * Math.max(-low, high)) / levels;
+  const whole = { scale, offset: zero === undefined ? -low : zero * scale };
+  if (scale === 0) return whole;
+  let [best, least] = [whole, Number.POSITIVE_INFINITY];
+  for (const share of SHARES) {
+    const moments = momentsOf(group, { scale: share * scale, offset: share * whole.offset }, levels);
+    const grid = solve(moments, codes);
+    const error = errorFrom(moments, grid);
+    if (error < least) [best, least] = [grid, error];
   }
   return best;
 }
 
-/** Σ importance · error² of a group whose codes decode to scale · code − offset. */
-export function errorOf(
-  { values, importance }: WeighedGroup,
-  { scale, zero }: Grid,
-  { levels }: GridCodes,
-  offset = scale * zero,
-): number {
+/** Σ h (w − its nearest number)² in a grid. */
+export function errorOf({ values, importance }: WeighedGroup, { scale, offset }: Grid, levels: number): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) {
-    const code = Math.min(Math.max(Math.round(values[i] / scale) + zero, 0), levels);
+    const code = Math.min(Math.max(Math.round((values[i] + offset) / scale), 0), levels);
     const error = scale * code - offset - values[i];
     sum += importance[i] * error * error;
   }
   return sum;
 }
 
-/** Σ h w c and Σ h c² of the codes c, less zero's, that a grid gives. */
-function momentsOf({ values, importance }: WeighedGroup, { scale, zero }: Grid, levels: number) {
-  let [along, square] = [0, 0];
+/** Sums over a group with weights w and their codes c, all weighted by h. */
+interface Moments {
+  readonly h: number;
+  readonly c: number;
+  readonly cc: number;
+  readonly w: number;
+  readonly wc: number;
+  readonly ww: number;
+}
+
+function momentsOf({ values, importance }: WeighedGroup, { scale, offset }: Grid, levels: number): Moments {
+  let [h, c, cc, w, wc, ww] = [0, 0, 0, 0, 0, 0];
   for (let i = 0; i < values.length; i++) {
-    const code = Math.min(Math.max(Math.round(values[i] / scale), -zero), levels - zero);
-    along += importance[i] * values[i] * code;
-    square += importance[i] * code * code;
+    const [weight, value] = [importance[i], values[i]];
+    const code = Math.min(Math.max(Math.round((value + offset) / scale), 0), levels);
+    h += weight;
+    c += weight * code;
+    cc += weight * code * code;
+    w += weight * value;
+    wc += weight * value * code;
+    ww += weight * value * value;
   }
-  return { along, square };
+  return { h, c, cc, w, wc, ww };
+}
+
+/** The best grid for given codes. */
+function solve({ h, c, cc, w, wc }: Moments, { zero }: GridCodes): Grid {
+  if (zero !== undefined) return throughZero(wc - zero * w, cc - 2 * zero * c + zero * zero * h, zero);
+  const scale = (h * wc - c * w) / (h * cc - c * c);
+  const offset = (c * scale - w) / h;
+  return offset >= 0 ? { scale, offset } : throughZero(wc, cc, 0);
+}
+
+function throughZero(along: number, square: number, zero: number): Grid {
+  const scale = along / square;
+  return { scale, offset: zero * scale };
+}
+
+/** Σ h (w − scale · c + offset)². NaN, which is less than nothing, where codes say nothing of the scale. */
+function errorFrom({ h, c, cc, w, wc, ww }: Moments, { scale, offset }: Grid): number {
+  return ww + scale * scale * cc + offset * offset * h - 2 * (scale * wc - offset * w + scale * offset * c);
 }
 
 /** The smallest and the largest value, and zero. */
@@ -78,8 +102,4 @@ function rangeOf(values: Float32Array): [low: number, high: number] {
   let [low, high] = [0, 0];
   for (const value of values) [low, high] = [Math.min(low, value), Math.max(high, value)];
   return [low, high];
-}
-
-function clamp(value: number, [least, most]: readonly [number, number]): number {
-  return Math.min(Math.max(value, least), most);
 }

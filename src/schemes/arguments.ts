@@ -24,12 +24,17 @@ export interface QuantizationArgs {
   readonly actorder: "weight" | "static" | null;
   /** Dtype of the stored scale where it is not the weight's, such as `torch.uint8`. */
   readonly scaleDtype: string | null;
-  /** Dtype of the zero point, null where `symmetric`. */
+  /** Dtype of the zero point, null where `symmetric`; of `torch.float32` it is no code, but any number. */
   readonly zpDtype: string | null;
   /** Name of the observer that finds each scale's range; null is the default one. */
   readonly observer: string | null;
   /** What the observer is told, with keys as in recipes: `maxshrink`, `grid`, `norm`. */
   readonly observerKwargs: Readonly<Record<string, unknown>>;
+}
+
+/** The dtype that zero points are stored in: floats where they are not rounded to codes. */
+export function zeroPointDType({ zpDtype }: Pick<QuantizationArgs, "zpDtype">): "I8" | "F32" {
+  return zpDtype === "torch.float32" ? "F32" : "I8";
 }
 
 /** Whether scales are powers of two, stored as their exponents (E8M0): the microscaling formats MXFP4 and MXFP8. */

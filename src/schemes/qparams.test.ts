@@ -49,6 +49,20 @@ test("a scale of zero becomes the smallest step of its dtype", () => {
   expect(found.map(({ zeroPoint }) => zeroPoint?.data[0])).toEqual([0, 0, 0]);
 });
 
+test("zero points in float32 equal the reference's, which rounds none of them to a code", () => {
+  const args = completeArgs({ numBits: 4, symmetric: false, groupSize: 32, zpDtype: "torch.float32" });
+  const [min, max] = [Float32Array.of(-0.3, -0.11, -1, 0), Float32Array.of(0.8, 1.2, -0.5, 0)];
+  const range = { min: new Tensor("F32", [4, 1], min), max: new Tensor("F32", [4, 1], max) };
+  const { zeroPoint } = computeQParams(range, args, "F32");
+  expect(zeroPoint?.dtype).toBe("F32");
+  expect(Array.from(zeroPoint?.data ?? [], (zero) => zero.toFixed(4))).toEqual([
+    "-3.9091",
+    "-6.7405",
+    "7.0000",
+    "0.0000",
+  ]);
+});
+
 test("a minimum and maximum of unequal shapes are refused", () => {
   expect(() =>
     computeQParams({ min: Tensor.zeros("F32", [1]), max: Tensor.zeros("F32", [2]) }, completeArgs({}), "F32"),

@@ -4,7 +4,7 @@ import type { FloatDType } from "../tensor/dtype.ts";
 import { encodeFloat8, FLOAT8_VALUES } from "../tensor/float8.ts";
 import { roundHalfToEven } from "../tensor/rounding.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { isMicroscaling, type QuantizationArgs } from "./arguments.ts";
+import { isMicroscaling, type QuantizationArgs, zeroPointDType } from "./arguments.ts";
 import { codeTypeOf } from "./code-type.ts";
 import { microscales } from "./microscaling.ts";
 
@@ -19,7 +19,7 @@ export interface QParams {
   /** The step between codes: [out, 1] by channel, [out, groups] by group, [1] for the whole weight. */
   readonly scale: Tensor<FloatDType>;
   /** Absent where the arguments are symmetric. */
-  readonly zeroPoint?: Tensor<"I8">;
+  readonly zeroPoint?: Tensor<"I8" | "F32">;
   /** One number that all scales were multiplied with, for strategy `tensor_group`; shape [1]. */
   readonly globalScale?: Tensor<"F32">;
 }
@@ -38,7 +38,8 @@ const ZERO_SCALE: Readonly<Record<FloatDType, number>> = { F32: 2 ** -23, BF16: 
  * reference does: a BF16 weight gets BF16 scales, and codes that fit them.
  *
  * The range is widened to hold 0. Symmetric: scale = amax / ((max − min) / 2) of the codes, so ±amax maps to ±7.5 for
- * integers of 4 bits, to ±448 for float8. Asymmetric: scale = (hi − lo) / (max − min), zeroPoint = min − lo / scale.
+ * integers of 4 bits, to ±448 for float8. Asymmetric: scale = (hi − lo) / (max − min), zeroPoint = min − lo / scale,
+ * rounded to a code unless `zpDtype` is `torch.float32`.
  *
  * @param globalScale - for strategy `tensor_group`: see {@link globalScaleOf}
  */
@@ -124,14 +125,15 @@ function roundToFloat8(scale: number): number {
 function asymmetric(range: Range, args: QuantizationArgs, dtype: FloatDType): QParams {
   const [{ min, max }, rd] = [codeTypeOf(args), rounder(dtype)];
   const scale = Tensor.zeros("F32", range.min.shape);
-  const zeroPoint = Tensor.zeros("I8", range.min.shape);
+  const zeroPoint = Tensor.zeros(zeroPointDType(args), range.min.shape);
+  const isCode = zeroPoint.dtype === "I8";
   for (let i = 0; i < scale.data.length; i++) {
     const lo = Math.min(range.min.data[i], 0);
     const hi = Math.max(range.max.data[i], 0);
     const step = rd(rd(hi - lo) / (max - min));
-    const zero = rd(min - rd(lo / step)); // NaN for a range of zeros, which an Int8Array stores as 0
+    const zero = step === 0 ? 0 : Math.min(Math.max(rd(min - rd(lo / step)), min), max);
     scale.data[i] = step === 0 ? ZERO_SCALE[dtype] : step;
-    zeroPoint.data[i] = roundHalfToEven(Math.min(Math.max(zero, min), max));
+    zeroPoint.data[i] = isCode ? roundHalfToEven(zero) : zero;
   }
   return { scale: fromFloat32(scale, dtype), zeroPoint };
 }

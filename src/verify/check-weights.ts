@@ -69,20 +69,20 @@ function checkScale(path: string, { scale, globalScale }: QuantizedWeight): Prob
   });
 }
 
-/** Codes and zero points are integers of as many bits as the scheme says. */
+/** Codes and zero points lie among the integers of as many bits as the scheme says. */
 function checkRanges(path: string, { codes, zeroPoint, args }: QuantizedWeight): Problem[] {
   const { min, max, dtype } = codeTypeOf(args);
   if (dtype !== "I8") return [];
   return Object.entries({ code: codes, "zero point": zeroPoint }).flatMap(([what, tensor]) => {
-    const data = tensor?.data as Int8Array | undefined;
+    const data = tensor?.data as Int8Array | Float32Array | undefined;
     const bad = data ? firstOutside(data, min, max) : -1;
     return bad < 0 ? [] : [problem(path, `a ${what} of ${data?.[bad]} at index ${bad}`, `one from ${min} to ${max}`)];
   });
 }
 
-function firstOutside(values: Int8Array, min: number, max: number): number {
-  if (min === -128) return -1;
-  for (let i = 0; i < values.length; i++) if (values[i] < min || values[i] > max) return i;
+function firstOutside(values: Int8Array | Float32Array, min: number, max: number): number {
+  if (min === -128 && values instanceof Int8Array) return -1;
+  for (let i = 0; i < values.length; i++) if (!(values[i] >= min && values[i] <= max)) return i;
   return -1;
 }
 

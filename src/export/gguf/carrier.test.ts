@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { ConfigError } from "../../errors.ts";
 import type { QuantizationArgs } from "../../schemes/arguments.ts";
 import { completeArgs } from "../../schemes/arguments-schema.ts";
-import { CARRIER_ARGS, carrierOf } from "./carrier.ts";
+import { argsForType, CARRIER_ARGS, carrierOf, kCarrierOf } from "./carrier.ts";
 
 function carrier(args: Partial<QuantizationArgs>): string {
   try {
@@ -36,4 +36,21 @@ test.each([
     `m.q_proj: ${found}, expected what a GGUF file can carry. Choose integers with a scale for every 32 columns: ` +
       "4 bits symmetric (Q4_0), 4 bits asymmetric (Q4_1) or 8 bits symmetric (Q8_0); --scheme-for gguf does.",
   );
+});
+
+test.each([
+  ["Q4_K", [64, 512], "Q4_K", true],
+  ["Q4_K", [64, 576], "Q4_1", true],
+  ["Q6_K", [64, 512], "Q6_K", true],
+  ["Q6_K", [64, 576], "Q8_0", false],
+] as const)(
+  "of a weight made for %s, %j, the type is %s; whether its codes are carried: %s",
+  (dtype, shape, type, carriesCodes) => {
+    expect(kCarrierOf(dtype, completeArgs(argsForType(dtype)), shape, "m")).toEqual({ type, carriesCodes });
+  },
+);
+
+test("a weight made for another type is none for Q4_K or Q6_K", () => {
+  expect(kCarrierOf("Q4_K", completeArgs(CARRIER_ARGS.Q4_0), [64, 256], "m")).toBeUndefined();
+  expect(kCarrierOf("Q6_K", completeArgs(CARRIER_ARGS.Q8_0), [64, 256], "m")).toBeUndefined();
 });

@@ -1,6 +1,6 @@
 import { ConfigError } from "../../errors.ts";
 import type { Architecture } from "../../gguf/architectures.ts";
-import { isKBlockType, K_BLOCK, type KBlockType } from "../../gguf/k-blocks.ts";
+import { isKBlockType, type KBlockType } from "../../gguf/k-blocks.ts";
 import type { GgufTensor } from "../../gguf/layout.ts";
 import { ggufName, isOffset } from "../../gguf/tensor-names.ts";
 import { isPlainType, specOf, type TensorType } from "../../gguf/tensor-types.ts";
@@ -10,7 +10,7 @@ import { Buffer, type Parameter } from "../../nn/parameter.ts";
 import type { QuantizationArgs } from "../../schemes/arguments.ts";
 import type { ExportSettings } from "../export-format.ts";
 import type { ExportSubject } from "../export-source.ts";
-import { type CarrierType, carrierOf, STAND_INS } from "./carrier.ts";
+import { type CarrierType, carrierOf, kCarrierOf } from "./carrier.ts";
 
 /** A tensor of the file, and what it is made of. */
 export interface PlannedTensor extends GgufTensor {
@@ -56,7 +56,8 @@ export function planTensors(
     const args = module && quantization.schemes.get(module)?.weights;
     if (module instanceof Linear && args && !(dtype && isPlainType(dtype))) {
       const linear = path.replace(/\.weight$/, "");
-      return [{ ...planned, type: carriedType(args, shape, dtype, linear), carried: linear }];
+      const { type, carriesCodes } = carriedType(args, shape, dtype, linear);
+      return [{ ...planned, type, carried: carriesCodes ? linear : undefined }];
     }
     if (shape[0] === 1) return [{ ...planned, type: "F32" }];
     const isOutput = module instanceof Embedding || module === model.lm_head;
@@ -72,12 +73,12 @@ function carriedType(
   shape: readonly number[],
   dtype: TensorType | undefined,
   where: string,
-): CarrierType | KBlockType {
-  const carrier = carrierOf(args, shape, where);
-  if (dtype === undefined || dtype === carrier) return carrier;
-  if (isKBlockType(dtype) && carrier === STAND_INS[dtype] && (dtype !== "Q6_K" || args.numBits <= 6))
-    return shape[1] % K_BLOCK === 0 ? dtype : carrier;
+): { readonly type: CarrierType | KBlockType; readonly carriesCodes: boolean } {
+  const fitted = isKBlockType(dtype) ? kCarrierOf(dtype, args, shape, where) : undefined;
+  if (fitted) return fitted;
+  const type = carrierOf(args, shape, where);
+  if (dtype === undefined || dtype === type) return { type, carriesCodes: true };
   throw new ConfigError(
-    `${where}: quantized so that ${carrier} carries it, expected a weight for ${dtype}. Choose ${carrier}, or F16, or quantize again.`,
+    `${where}: quantized so that ${type} carries it, expected a weight for ${dtype}. Choose ${type}, or F16, or quantize again.`,
   );
 }

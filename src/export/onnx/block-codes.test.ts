@@ -121,3 +121,10 @@ function decode(
     return Math.fround((code - zero) * scales.data[row * blocks + group]) + 0;
   });
 }
+
+test("zero points in float32 are refused", () => {
+  const args = argsOf({ numBits: 4, groupSize: 32, symmetric: false, zpDtype: "torch.float32" });
+  expect(() => blockLayout(args, [8, 64], "lm_head")).toThrow(
+    "lm_head: zp_dtype torch.float32, expected integers. Choose a scheme such as W4A16_ASYM.",
+  );
+});

@@ -1,5 +1,5 @@
 import { ConfigError } from "../../errors.ts";
-import type { QuantizationArgs } from "../../schemes/arguments.ts";
+import { type QuantizationArgs, zeroPointDType } from "../../schemes/arguments.ts";
 import type { QuantizedWeight } from "../../schemes/quantize.ts";
 import { forEachRun, tilingOf } from "../../schemes/tiling.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
@@ -27,13 +27,16 @@ export interface BlockLayout {
 /**
  * The layout that holds codes of `args` exactly: a block is as large as a group, or the largest power of two that divides it.
  *
- * @throws ConfigError for codes that are no integers, and for groups that no block divides
+ * @throws ConfigError for codes and zero points that are no integers, and for groups that no block divides
  */
 export function blockLayout(args: QuantizationArgs, shape: readonly number[], where: string): BlockLayout {
   if (args.type !== "int") {
     throw new ConfigError(
       `${where}: float codes, expected integers of 8 bits or fewer. Choose a scheme such as W4A16.`,
     );
+  }
+  if (zeroPointDType(args) !== "I8") {
+    throw new ConfigError(`${where}: zp_dtype ${args.zpDtype}, expected integers. Choose a scheme such as W4A16_ASYM.`);
   }
   const [rows, columns] = shape;
   const tile = tilingOf(args, shape, where).columns;
