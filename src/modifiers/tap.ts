@@ -33,7 +33,7 @@ export const secondMoment: Reduction = {
   name: "second_moment",
   inPlace: true,
   initial: ({ shape }, buffers) => zeroGram(shape.at(-1) as number, buffers),
-  accumulate: (x, totals) => totals.map((total, panel) => accumulateGram(x, total, { panel })),
+  accumulate: (x, totals) => totals.map((total, block) => accumulateGram(x, total, { block })),
   finish: assembleGram,
   merge: addInPlace,
 };

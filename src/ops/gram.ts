@@ -2,80 +2,94 @@ import type { Operand } from "../fx/traceable.ts";
 import type { Buffers } from "../tensor/buffers.ts";
 import { elementCount, Tensor } from "../tensor/tensor.ts";
 import { int64 } from "./constants.ts";
-import { type OnnxExpression, onnx } from "./onnx.ts";
+import { onnx } from "./onnx.ts";
 import { defineOp } from "./operator.ts";
 import { mismatch } from "./shapes.ts";
 
-/** Columns of a panel, at the least: narrower ones leave out more below their diagonal blocks, but multiply more slowly. */
-const PANEL_WIDTH = 256;
-/** Panels at the most: nearly half of the product is left out then. */
-const MOST_PANELS = 8;
+/** Columns of a block, at the least: narrower ones leave out more below their diagonal, but multiply more slowly. */
+const BLOCK_WIDTH = 288;
+/** Blocks along a side, at the most: nearly half of the product is left out then. */
+const MOST_BLOCKS = 8;
 
 /**
  * Adds XᵀX of the last dimension, over all rows, to a total: the second moment that a Hessian is made of.
- * As it is symmetric, a panel of its columns is brought forward alone, and only down to its diagonal block: [end, columns].
+ * As it is symmetric, only square blocks on and above its diagonal are brought forward, each by itself.
  */
-export const accumulateGram = defineOp<[x: Operand, total: Operand], { panel: number }>({
+export const accumulateGram = defineOp<[x: Operand, total: Operand], { block: number }>({
   name: "accumulate_gram",
-  infer([x, total], { panel }) {
+  infer([x, total]) {
     const width = x.shape.at(-1);
     if (typeof width !== "number") throw mismatch("accumulate_gram", x, "a last dimension of fixed size");
-    const shape = gramPanels(width)[panel];
-    if (String(total.shape) !== String(shape)) throw mismatch("accumulate_gram", total, `shape [${shape.join(", ")}]`);
+    const side = width / gramBlocks(width);
+    if (String(total.shape) !== `${side},${side}`) throw mismatch("accumulate_gram", total, `shape [${side}, ${side}]`);
     return total;
   },
   cost: ([x, total]) => ({ multiplyAdds: (elementCount(x) / (x.at(-1) as number)) * elementCount(total) }),
-  lower([x, total], _, [{ shape }, panel]) {
+  lower([x, total], { block }, [{ shape }]) {
     const width = shape.at(-1) as number;
-    const [end, size] = panel.shape as readonly number[];
-    const rows = onnx("Reshape", [x, int64(-1, width)]);
-    const slice = (of: OnnxExpression, begin: number, axis: number) =>
-      begin === 0 && end === width ? of : onnx("Slice", [of, int64(begin), int64(end), int64(axis)]);
-    // Transposed here, once for all panels: Gemm's transA would do it for every few columns of the result anew.
-    const columns = onnx("Transpose", [rows], { perm: [1, 0] });
-    // The longer side first, along which ONNX Runtime shares rows out over threads without a change of any sum.
-    return onnx("Gemm", [slice(columns, 0, 0), slice(rows, end - size, 1), total]);
+    const blocks = gramBlocks(width);
+    const side = width / blocks;
+    // Transposed once for all blocks, which ONNX Runtime merges; a block of rows lies in one piece.
+    const columns = onnx("Transpose", [onnx("Reshape", [x, int64(-1, width)])], { perm: [1, 0] });
+    const rowsOf = (index: number) =>
+      blocks === 1 ? columns : onnx("Slice", [columns, int64(index * side), int64((index + 1) * side), int64(0)]);
+    const { row, column } = placesOf(blocks)[block];
+    return onnx("Gemm", [rowsOf(row), rowsOf(column), total], { transB: 1 });
   },
 });
 
-/** Shapes of the panels of a product of `width` columns: columns in equal shares, rows up to the last of the columns. */
-export function gramPanels(width: number): [end: number, columns: number][] {
-  let panels = Math.max(1, Math.min(MOST_PANELS, Math.floor(width / PANEL_WIDTH)));
-  while (width % panels !== 0) panels--;
-  const columns = width / panels;
-  return Array.from({ length: panels }, (_, panel) => [(panel + 1) * columns, columns]);
+/** Blocks along a side of XᵀX of `width` columns. */
+export function gramBlocks(width: number): number {
+  let blocks = Math.max(1, Math.min(MOST_BLOCKS, Math.floor(width / BLOCK_WIDTH)));
+  while (width % blocks !== 0) blocks--;
+  return blocks;
+}
+
+/** The blocks on and above the diagonal, row by row. */
+function placesOf(blocks: number): { readonly row: number; readonly column: number }[] {
+  return Array.from({ length: blocks }, (_, row) =>
+    Array.from({ length: blocks - row }, (_, after) => ({ row, column: row + after })),
+  ).flat();
 }
 
 /**
- * Totals of zeros for {@link accumulateGram}, one for each panel. They lie one after another at the end of the memory that the
+ * Totals of zeros for {@link accumulateGram}, one for each block. They lie one after another at the end of the memory that the
  * whole matrix is going to take, so that there are never both.
  */
 export function zeroGram(width: number, buffers: Buffers): Tensor<"F32">[] {
   const { data } = buffers.takeZeros("F32", [width, width]);
-  const shapes = gramPanels(width);
-  let end = data.length - shapes.reduce((sum, shape) => sum + elementCount(shape), 0);
-  return shapes.map((shape) => {
-    const begin = end;
-    end += elementCount(shape);
-    return new Tensor("F32", shape, data.subarray(begin, end));
+  const blocks = gramBlocks(width);
+  const side = width / blocks;
+  const places = placesOf(blocks);
+  return places.map((_, index) => {
+    const end = data.length - (places.length - 1 - index) * side * side;
+    return new Tensor("F32", [side, side], data.subarray(end - side * side, end));
   });
 }
 
-/** The whole symmetric matrix from its panels, as {@link zeroGram} gave them, in the same memory: [columns, columns]. */
-export function assembleGram(panels: readonly Tensor<"F32">[]): Tensor<"F32"> {
-  if (panels.length === 1) return panels[0];
-  const width = panels[panels.length - 1].shape[0];
-  const data = new Float32Array(panels[0].data.buffer as ArrayBuffer);
-  // No row moves to a higher place, and so none to that of a row that is still to be moved.
-  for (const panel of panels) {
-    const [end, columns] = panel.shape;
-    let from = panel.data.byteOffset / data.BYTES_PER_ELEMENT;
-    for (let row = 0; row < end; row++, from += columns) {
-      data.copyWithin(row * width + end - columns, from, from + columns);
-    }
+/** The whole symmetric matrix from its blocks, as {@link zeroGram} gave them, in the same memory: [columns, columns]. */
+export function assembleGram(totals: readonly Tensor<"F32">[]): Tensor<"F32"> {
+  if (totals.length === 1) return totals[0];
+  const [side] = totals[0].shape;
+  const blocks = (Math.sqrt(8 * totals.length + 1) - 1) / 2;
+  const width = blocks * side;
+  const data = new Float32Array(totals[0].data.buffer as ArrayBuffer);
+  for (let row = 0, first = 0; row < blocks; first += blocks - row, row++) {
+    // A row of blocks moves to lower places, and is over before the blocks of the next begin.
+    moveRows(totals.slice(first, first + blocks - row), data.subarray(row * side * width + row * side), width);
   }
   mirrorUpper(data, width);
   return new Tensor("F32", [width, width], data);
+}
+
+/** Lays blocks side by side in a matrix of rows of `width`, one row of all blocks after another. */
+function moveRows(blocks: readonly Tensor<"F32">[], target: Float32Array, width: number): void {
+  const [side] = blocks[0].shape;
+  for (let row = 0; row < side; row++) {
+    for (const [index, { data }] of blocks.entries()) {
+      target.set(data.subarray(row * side, (row + 1) * side), row * width + index * side);
+    }
+  }
 }
 
 /** Side of the squares in which a matrix is transposed, so that they stay in the cache. */
