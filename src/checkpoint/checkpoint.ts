@@ -2,7 +2,7 @@ import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
-import { reorderRows } from "../gguf/rotary-rows.ts";
+import { reorderRows } from "../gguf/row-order.ts";
 import { Buffers } from "../tensor/buffers.ts";
 import { isFloatDType, narrowEnd, toFloat32, widenInPlace } from "../tensor/convert.ts";
 import { Tensor } from "../tensor/tensor.ts";
