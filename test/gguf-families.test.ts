@@ -52,6 +52,7 @@ const MODELS: Readonly<Record<string, readonly [fixture: string, changes?: objec
       },
     },
   ],
+  gpt2: ["gpt2"],
   gpt_neox: ["gpt_neox"],
   "gpt_neox, one part after the other, half of a head rotated": [
     "gpt_neox",

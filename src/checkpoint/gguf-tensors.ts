@@ -3,9 +3,10 @@ import type { Architecture } from "../gguf/architectures.ts";
 import { decodeTensor } from "../gguf/decode-tensor.ts";
 import type { PlacedTensor } from "../gguf/parse-header.ts";
 import { type Heads, inverseOrder, reorderingOf } from "../gguf/row-order.ts";
-import { isOffset, parameterName, ROPE_FACTOR_TENSORS } from "../gguf/tensor-names.ts";
+import { isOffset, isTransposed, parameterName, ROPE_FACTOR_TENSORS } from "../gguf/tensor-names.ts";
 import { isPlainType } from "../gguf/tensor-types.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { transpose } from "../tensor/transpose.ts";
 import type { TensorEncoding, TensorInfo } from "./safetensors.ts";
 
 /** More than any model has. */
@@ -55,6 +56,10 @@ function tensorInfo(
   const info = { name, shape: isRow ? [1, ...shape] : shape, file, begin, end };
   const reordering = reorderingOf(architecture, name);
   const addsOne = isOffset(architecture, name);
+  if (isTransposed(architecture, name)) {
+    const decode: TensorEncoding["decode"] = (bytes, own) => transpose(decodeTensor(type, own.toReversed(), bytes));
+    return { ...info, shape: shape.toReversed(), dtype: "F32", encoding: { name: type, transposed: true, decode } };
+  }
   if (isPlainType(type) && !reordering && !addsOne) return { ...info, dtype: type };
   const places =
     reordering && inverseOrder(reordering.order(shape[0], checkHeads(file, stored, shape[0], heads, reordering)));

@@ -30,7 +30,7 @@ export function configOfFile(
   tensors: ReadonlySet<string>,
   factors: RopeFactors,
 ): Record<string, unknown> {
-  const { name, modelTypes, className } = architecture;
+  const { name, modelTypes, className, fieldNames = {} } = architecture;
   const key = (rest: string) => `${name}.${rest}`;
   const [hidden_size, heads] = [reader.number(key("embedding_length")), reader.number(key("attention.head_count"))];
   const dimensions = {
@@ -39,7 +39,7 @@ export function configOfFile(
     num_attention_heads: heads,
     head_dim: reader.number(key("attention.key_length"), hidden_size / heads),
   };
-  return {
+  const config = {
     model_type: modelTypes[0],
     architectures: [className],
     vocab_size: reader.number(key("vocab_size"), reader.texts("tokenizer.ggml.tokens").length),
@@ -48,7 +48,7 @@ export function configOfFile(
     num_key_value_heads: reader.number(key("attention.head_count_kv"), heads),
     max_position_embeddings: reader.number(key("context_length")),
     ...rmsEpsilon(reader, architecture),
-    ...ropesOfFile(reader, architecture, dimensions.head_dim, factors),
+    ...(architecture.embedsPositions ? {} : ropesOfFile(reader, architecture, dimensions.head_dim, factors)),
     tie_word_embeddings: !tensors.has("output.weight"),
     ...(name.startsWith("qwen2") ? {} : { attention_bias: tensors.has("blk.0.attn_q.bias") }),
     mlp_bias: tensors.has("blk.0.ffn_up.bias"),
@@ -58,6 +58,7 @@ export function configOfFile(
     bos_token_id: reader.optional("tokenizer.ggml.bos_token_id"),
     eos_token_id: reader.optional("tokenizer.ggml.eos_token_id"),
   };
+  return Object.fromEntries(Object.entries(config).map(([field, value]) => [fieldNames[field] ?? field, value]));
 }
 
 /** Of norms that do not subtract the mean. */

@@ -54,6 +54,12 @@ export function isOffset({ offsetsNorms }: Architecture, parameter: string): boo
   return offsetsNorms === true && parameter.endsWith("norm.weight");
 }
 
+/** Whether a file holds a parameter transposed. */
+export function isTransposed(architecture: Architecture, parameter: string): boolean {
+  const { transposesLayers, layers = LAYERS } = architecture;
+  return transposesLayers === true && parameter.startsWith(`${layers}.`) && /\.c_\w+\.weight$/.test(parameter);
+}
+
 function suffixed(name: string | undefined, field: string, prefix = ""): string | undefined {
   return name === undefined ? undefined : `${prefix}${name}.${field}`;
 }

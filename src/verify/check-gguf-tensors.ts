@@ -60,11 +60,11 @@ function otherBytes(opened: OpenedGguf, { name }: PlacedTensor): Problem {
 /** A weight of the model as it lies in a file, or a tensor that is none. */
 type StoredPart = Pick<TensorInfo, "name" | "shape" | "begin" | "end" | "encoding">;
 
-/** The parameters that a tensor holds: one, or one for each expert; itself where it holds none. */
+/** The parameters that a tensor holds, in the file's shape: one, or one for each expert; itself where it holds none. */
 function partsOf({ checkpoint }: OpenedGguf, file: string, tensor: PlacedTensor): StoredPart[] {
   const isPart = (info: TensorInfo) => info.file === file && info.begin >= tensor.begin && info.end <= tensor.end;
-  const parts = [...checkpoint.tensors.values()].filter(isPart);
-  return parts.length > 0 ? parts : [tensor];
+  const [first, ...others] = [...checkpoint.tensors.values()].filter(isPart);
+  return others.length > 0 ? [first, ...others] : [{ ...tensor, ...first, shape: tensor.shape }];
 }
 
 /** What the values of a tensor are. */
@@ -106,7 +106,7 @@ async function judge(
 ): Promise<Problem[]> {
   const module = moduleOf(name);
   if (notFinite) {
-    const [row, column] = notFinite;
+    const [row, column] = encoding?.transposed ? notFinite.toReversed() : notFinite;
     const place = `row ${encoding?.places?.indexOf(row) ?? row}, column ${column}`; // in the order of rows that the model has
     return [problem(module, `NaN or infinite at ${place}`, "finite numbers")];
   }

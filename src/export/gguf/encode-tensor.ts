@@ -14,6 +14,7 @@ import { Comparison } from "../../tensor/comparison.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
 import type { FloatDType } from "../../tensor/dtype.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { transpose } from "../../tensor/transpose.ts";
 import type { ExportSource } from "../export-source.ts";
 import { carryWeight, type Rounding, roundingOf } from "./carry.ts";
 import { carryKBlocks } from "./carry-k.ts";
@@ -45,7 +46,11 @@ export async function* encodeTensor(
   tensor: PlannedTensor,
   { architecture, heads }: FileOrder,
 ): AsyncGenerator<EncodedTensor> {
-  const { path, parameter, type, carried } = tensor;
+  const { path, parameter, type, carried, transposed } = tensor;
+  if (transposed) {
+    yield { bytes: encodeValues(path, transpose(await parameter.load()), tensor) };
+    return;
+  }
   const weight = carried === undefined ? undefined : await source.quantizedWeight(carried);
   const reordering = reorderingOf(architecture, path);
   if (!weight && !reordering) {

@@ -77,7 +77,7 @@ async function planFiles(
   ]);
   const { num_attention_heads: queries, num_key_value_heads: keys } = config;
   const order = { architecture, heads: { queries, keys } };
-  const tensors = [...stackExperts(planned), ...ropeTensors(config)];
+  const tensors = [...stackExperts(planned), ...ropeTensors(architecture, config)];
   return { name: `${settings.name}-${fileType}`, metadata, tensors, order, warnings: tokenizer.warnings };
 }
 
