@@ -56,7 +56,7 @@ function tensorInfo(
   const info = { name, shape: isRow ? [1, ...shape] : shape, file, begin, end };
   const reordering = reorderingOf(architecture, name);
   const addsOne = isOffset(architecture, name);
-  if (isTransposed(architecture, name)) {
+  if (isTransposed(architecture, name) && shape.length === 2) {
     const decode: TensorEncoding["decode"] = (bytes, own) => transpose(decodeTensor(type, own.toReversed(), bytes));
     return { ...info, shape: shape.toReversed(), dtype: "F32", encoding: { name: type, transposed: true, decode } };
   }
