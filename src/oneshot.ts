@@ -120,7 +120,7 @@ async function openOutput(
     ...fingerprintOptions({ output: folder, precision, maxShardSize, ...options }, DECIDES_OUTPUT),
   };
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
-  const place = { folder, overwrite, resume, fingerprint };
+  const place = { folder, overwrite, source: options.model, resume, fingerprint };
   const parts = { model, original, changeConfig, checkpoint, quantization, precision, maxShardSize };
   return CompressedOutput.open({ ...place, ...parts, profiler: options.profiler, onWarning });
 }
