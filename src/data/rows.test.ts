@@ -155,7 +155,7 @@ test("NUL bytes are characters like others in a text, and no JSON", async () => 
   expect(await read("a.jsonl", '{"text":"a\\u0000b"}')).toEqual([{ text: "a\0b" }]);
 });
 
-describe("a line of 100 MB", () => {
+describe("a line", () => {
   /** A file of NUL bytes that takes no room on the disk. */
   async function sparse(name: string, bytes: number): Promise<string> {
     const file = join(await temporaryFolder({ [name]: "" }), name);
@@ -163,13 +163,13 @@ describe("a line of 100 MB", () => {
     return file;
   }
 
-  test("is one row of a text file", async () => {
+  test("of 100 MB is one row of a text file", async () => {
     const [{ text }] = await collect(await sparse("a.txt", 100_000_000));
     expect((text as string).length).toBe(100_000_000);
   });
 
   test.each([".txt", ".jsonl", ".csv"])(
-    "and a third in a %s file is refused before it is read to its end",
+    "without an end is refused before a %s file is read to its end",
     async (extension) => {
       const file = await sparse(`a${extension}`, 10_000_000_000);
       const error = await collect(file).catch((failure) => failure);
