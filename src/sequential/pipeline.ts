@@ -37,6 +37,10 @@ export interface PipelineOptions extends StageOptions, IntermediatesOptions {
  * @returns what is to be saved, subgraph by subgraph; its memory is free once the next is asked for
  * @throws DataError naming a batch that has other keys than the first
  * @throws CompressionError naming modules with a scheme that no subgraph calls, or coupled ones that several call
+ * @example
+ * const kernels = await KernelPool.create(createMatrixProducts());
+ * const options: PipelineOptions = { modifiers, kernels, savedDType: () => "BF16", control: {} };
+ * for await (const { quantized } of compressInOrder(subgraphs, dispatched, batches, options)) console.log(quantized.size);
  */
 export async function* compressInOrder(
   subgraphs: readonly Subgraph[],
