@@ -1,4 +1,4 @@
-import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { mkdir, realpath, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
@@ -53,6 +53,16 @@ test("folders below and beside the model are overwritten, whatever the model is 
 test("the working directory is not overwritten, nor what it lies in", async () => {
   for (const path of [process.cwd(), dirname(process.cwd())])
     await expect(checkPlace(path, { overwrite: true })).rejects.toThrow(refusal(path, process.cwd()));
+});
+
+test("the working directory is no place for an output, even where it is empty", async () => {
+  const [before, folder] = [process.cwd(), await realpath(await temporaryFolder())];
+  process.chdir(folder);
+  try {
+    await expect(checkPlace(folder, {})).rejects.toThrow(refusal(folder, folder));
+  } finally {
+    process.chdir(before);
+  }
 });
 
 test("a file is not overwritten", async () => {

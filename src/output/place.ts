@@ -11,15 +11,16 @@ export interface PlaceOptions {
 }
 
 /**
- * Checks that an output may appear at `path`. With `overwrite` a folder there will be deleted, or the link to one: so neither the
- * source nor the working directory may lie in it.
+ * Checks that an output may appear at `path`. An empty folder there will be deleted, and with `overwrite` any folder, or the
+ * link to one: so neither the source nor the working directory may lie in it.
  *
  * @throws CheckpointError for what may not be replaced; without `overwrite`, for all but an empty folder
  */
 export async function checkPlace(path: string, { overwrite = false, source }: PlaceOptions): Promise<void> {
   const found = await lstat(path).catch(ignore("ENOENT"));
-  if (!found || (found.isDirectory() && (await readdir(path)).length === 0)) return;
-  if (!overwrite) {
+  if (!found) return;
+  const isEmpty = found.isDirectory() && (await readdir(path)).length === 0;
+  if (!overwrite && !isEmpty) {
     throw new CheckpointError(
       `${path}: exists already, expected a new or empty folder. Choose another output, or pass --overwrite.`,
     );
