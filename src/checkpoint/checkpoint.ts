@@ -139,6 +139,10 @@ export class Checkpoint {
  * several, the first).
  *
  * @throws CheckpointError for files that are missing or broken, and for weights in pickle files, which are never run
+ * @example
+ * const checkpoint = await openCheckpoint("SmolLM2-135M");
+ * const weight = await checkpoint.read("model.norm.weight");
+ * await checkpoint.close();
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   if (isGgufPath(folder)) {
