@@ -29,6 +29,7 @@ export class QuIPModifier implements Modifier {
   readonly name = "QuIPModifier";
   readonly requiresCalibrationData = false;
   readonly leavesOutputs = true;
+  readonly transformsAtRunTime = true;
 
   constructor(readonly options: QuIPOptions = {}) {}
 

@@ -45,6 +45,10 @@ export class SpinQuantModifier implements Modifier {
 
   constructor(readonly options: SpinQuantOptions = {}) {}
 
+  get transformsAtRunTime(): boolean {
+    return this.#rotates("R4");
+  }
+
   /** @throws RecipeError naming a module that a rotation cannot be moved through */
   initialize(model: Module): void {
     if (this.#rotates("R1") && model instanceof CausalLM) model.untie();

@@ -69,7 +69,9 @@ function transformGroup({ name, type, location, targets, ignore, blockSize }: On
   const args = (where: TransformArgs["location"], inverse: boolean) => ({ targets, location: where, inverse, ignore });
   const { onWeight } = WEIGHT_SIDES[location];
   const apply =
-    location === "input" ? [args(location, false), args(onWeight, true)] : [args(onWeight, false), args(location, true)];
+    location === "input"
+      ? [args(location, false), args(onWeight, true)]
+      : [args(onWeight, false), args(location, true)];
   return { name, type, apply, headDim: blockSize ?? null };
 }
 
