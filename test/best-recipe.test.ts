@@ -16,13 +16,13 @@ test("the recipe best rotates, then quantizes; what is written beside the output
     quantization_config: {
       format: "pack-quantized",
       config_groups: { group_0: { weights: { num_bits: 4, group_size: 32, symmetric: true, strategy: "group" } } },
-      transform_config: {
-        config_groups: { R4: { apply: [{ targets: ["re:.*\\.down_proj$"], location: "input" }, {}] } },
-      },
+      transform_config: { config_groups: { v: { type: "hadamard", head_dim: 32 } } },
     },
   });
   const recipe = join(output, "recipe.yaml");
-  expect(await readFile(recipe, "utf8")).toMatch(/SpinQuantModifier:.*R4.*GPTQModifier:.*preset: best/s);
+  expect(await readFile(recipe, "utf8")).toMatch(
+    /QuIPModifier:.*transform_block_size: 32.*GPTQModifier:.*preset: best/s,
+  );
   await oneshot({ ...run, recipe, output: again });
   expect(hashOfWeights(again)).toBe(hashOfWeights(output));
 });

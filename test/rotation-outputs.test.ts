@@ -92,6 +92,20 @@ describe("without quantization", () => {
   });
 });
 
+test("R4 is written as a transform of what closes each feed-forward alone, and computes the same", async () => {
+  const output = join(await temporaryFolder(), "rotated");
+  await oneshot({ model: TIED, recipe: "SpinQuantModifier: {rotations: [R4]}", output, threads: 1 });
+  const targets = ["re:.*\\.down_proj$"];
+  const apply = [
+    { targets, location: "input", inverse: false, ignore: [] },
+    { targets, location: "weight_input", inverse: true, ignore: [] },
+  ];
+  expect(readConfig(output)).toMatchObject({
+    quantization_config: { transform_config: { config_groups: { R4: { type: "hadamard", head_dim: null, apply } } } },
+  });
+  expect(relativeError(await logitsOf(output), await logitsOf(TIED))).toBeLessThan(1e-5);
+});
+
 test("a run that is stopped goes on with the same rotation, and ends with the same bytes", async () => {
   const folder = await temporaryFolder();
   const recipe =
