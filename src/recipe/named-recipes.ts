@@ -4,7 +4,7 @@
  * weighs.
  */
 const NAMED_RECIPES: Readonly<Record<string, string>> = {
-  best: `
+  best: `\
 args: { bits: 4, group_size: 64, ignore: [lm_head] }
 best_stage:
   best_modifiers:
