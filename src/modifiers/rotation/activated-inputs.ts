@@ -29,13 +29,11 @@ function endsBases(node: Node): boolean {
   return rule === undefined || (rule.kind === "carries" && carriedOperands(node).length === 0);
 }
 
-/** Patterns that name these linears and no other: by the last parts of their paths where that is enough. */
+/** Patterns that name these linears and no other: by the ends of their paths, as the reference does, where that is enough. */
 export function patternsOf(linears: NamedLinears, model: Module): string[] {
-  const leaf = (path: string) => path.slice(path.lastIndexOf(".") + 1);
-  const leaves = new Set(linears.map(([path]) => leaf(path)));
-  const paths = new Set(linears.map(([path]) => path));
-  const isOther = ([path, module]: [string, Module]) =>
-    module instanceof Linear && leaves.has(leaf(path)) && !paths.has(path);
-  if (model.namedModules().some(isOther)) return [...paths];
-  return [...leaves].map((name) => `re:.*\\.${name}$`);
+  const paths = linears.map(([path]) => path);
+  const ends = [...new Set(paths.map((path) => path.slice(path.lastIndexOf(".") + 1)))];
+  const isOther = ([path, module]: readonly [string, Module]) =>
+    module instanceof Linear && !paths.includes(path) && ends.some((end) => path.endsWith(end));
+  return model.namedModules().some(isOther) ? paths : ends.map((end) => `re:.*${end}$`);
 }
