@@ -4,7 +4,7 @@ import type { Step } from "./steps.ts";
 export interface Memory {
   /** The process with its libraries. */
   readonly fixed: number;
-  /** What garbage collection leaves for later, and what compiled graphs hold. */
+  /** Compiled graphs, and what garbage collection leaves for later. */
   readonly garbage: number;
   /** The subgraph that needs most: weights, what taps hold, and what is computed with them. */
   readonly subgraph: number;
@@ -25,12 +25,11 @@ export function predictMemory(
   steps: readonly Step[],
   { fixed, memoryBudget = Number.POSITIVE_INFINITY }: MemoryOptions,
 ): Memory {
-  const candidates = steps.map((step) => ({
-    fixed,
-    garbage: ALLOWANCE,
-    subgraph: subgraphBytes(step),
-    intermediates: Math.min(memoryBudget, step.intermediateBytes),
-  }));
+  const candidates = steps.map((step) => {
+    const subgraph = subgraphBytes(step);
+    const intermediates = Math.min(memoryBudget, step.intermediateBytes);
+    return { fixed, garbage: GRAPHS + Math.min(2 * subgraph, MOST_GARBAGE), subgraph, intermediates };
+  });
   return candidates.reduce((most, other) => (totalOf(other) > totalOf(most) ? other : most));
 }
 
@@ -40,10 +39,10 @@ export function totalOf({ fixed, garbage, subgraph, intermediates }: Memory): nu
 }
 
 /**
- * What V8 lets pass before it collects buffers that nobody holds any more, what glibc keeps of memory that was freed, and
- * compiled graphs, as measured.
+ * Compiled graphs and what glibc keeps of memory that was freed; and what V8 lets pass before it collects buffers that nobody holds
+ * any more: those of two subgraphs, unless they are large. As measured.
  */
-const ALLOWANCE = 160 * 2 ** 20;
+const [GRAPHS, MOST_GARBAGE] = [32 * 2 ** 20, 192 * 2 ** 20];
 
 /**
  * Weights in F32, the codes that they become, what is observed, and what is larger: what one run computes, or what is needed to

@@ -11,11 +11,11 @@ export interface Seconds {
   readonly disk: number;
 }
 
-/** A run's products take longer than one that is repeated alone: their operands come from memory, and results are copied out. */
-const RUN_OVERHEAD = 1.25;
+/** A run's products take longer than one that is repeated alone: their operands come from memory. */
+const RUN_OVERHEAD = 1.15;
 
 /** Seconds in which a process starts, reads the data and checks the subgraphs against the model. */
-const START = 1;
+const START = 0.5;
 
 /** Counted work at measured rates. */
 export function predictSeconds(steps: readonly Step[], outputBytes: number, rates: Rates): Seconds {
