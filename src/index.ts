@@ -2,7 +2,7 @@
 
 export { Checkpoint, openCheckpoint } from "./checkpoint/checkpoint.ts";
 export { type ResolveOptions, resolveModel } from "./checkpoint/hub.ts";
-export type { TensorInfo } from "./checkpoint/safetensors.ts";
+export type { TensorEncoding, TensorInfo } from "./checkpoint/safetensors.ts";
 export type { DownloadProgress } from "./checkpoint/snapshot.ts";
 export type { CalibrationBatch, DataCollator } from "./data/batches.ts";
 export {
@@ -12,7 +12,9 @@ export {
   type CalibrationSource,
   loadCalibrationData,
 } from "./data/calibration.ts";
+export type { ChatMessage, ChatTemplate } from "./data/chat-template.ts";
 export { type EvaluationOptions, type EvaluationWindow, loadEvaluationWindows } from "./data/evaluation.ts";
+export type { Row } from "./data/row.ts";
 export { loadTokenizer, type Tokenizer } from "./data/tokenizer.ts";
 export {
   CheckpointError,
@@ -46,11 +48,36 @@ export { simulateActivations } from "./formats/simulate-activations.ts";
 export { defineFunction, wrap } from "./fx/function.ts";
 export { Graph, graphIsWellFormed } from "./fx/graph.ts";
 export { GraphModule } from "./fx/graph-module.ts";
-export { inlineCalls, type SelectOutputs } from "./fx/inline.ts";
-export { type Attributes, type FunctionTarget, Node, type NodeOp } from "./fx/node.ts";
-export type { Argument, Constant, ForwardParameter, Operand, Output, Traceable } from "./fx/traceable.ts";
+export { inlineCalls, type Origins, type SelectOutputs } from "./fx/inline.ts";
+export {
+  type Attributes,
+  type AttributeValue,
+  type FunctionTarget,
+  Node,
+  type NodeFields,
+  type NodeOp,
+  type NodeOwner,
+} from "./fx/node.ts";
+export type {
+  Argument,
+  Constant,
+  ForwardParameter,
+  Operand,
+  Output,
+  Recorder,
+  Traceable,
+  TraceableParameter,
+} from "./fx/traceable.ts";
 export { Tracer } from "./fx/tracer.ts";
 export { bool, type Dim, f32, formatType, i64, type TensorType, type TupleType, type ValueType } from "./fx/types.ts";
+export type { ColumnProblem } from "./kernels/column-problem.ts";
+export type { LowerPanel, LowerPanels } from "./kernels/lower-panels.ts";
+export type { MatrixProducts } from "./kernels/matrix-products.ts";
+export { KernelPool } from "./kernels/pool.ts";
+export type { PrunedColumns, PruningProblem } from "./kernels/prune-columns.ts";
+export type { RefinedColumns, RefinementOptions, RefinementProblem, StoredScale } from "./kernels/refine-columns.ts";
+export type { CodeArray, RoundedColumns } from "./kernels/round-columns.ts";
+export type { MaskStructure } from "./kernels/select.ts";
 export { CausalLM } from "./models/causal-lm.ts";
 export { defineFamily, type ModelFamily } from "./models/family.ts";
 export { createModel, MODEL_FAMILIES } from "./models/registry.ts";
@@ -70,6 +97,7 @@ export type {
   ParameterChanges,
   Replay,
 } from "./modifiers/modifier.ts";
+export type { CalibratedPruning } from "./modifiers/pruning/calibrated-pruning.ts";
 export { ConstantPruningModifier } from "./modifiers/pruning/constant.ts";
 export { MagnitudePruningModifier, type MagnitudePruningOptions } from "./modifiers/pruning/magnitude.ts";
 export type { PruningTargets } from "./modifiers/pruning/pruned-linears.ts";
@@ -97,7 +125,15 @@ export {
 export { Attend, type AttendConfig, type AttentionState } from "./nn/attend.ts";
 export { type AttentionConfig, type Projected, SelfAttention } from "./nn/attention.ts";
 export { Conv1D } from "./nn/conv1d.ts";
-export { calibrateAllExperts, type FeedForward, Router, type RoutingConfig, SparseMoeBlock } from "./nn/experts.ts";
+export {
+  calibrateAllExperts,
+  type ExpertShare,
+  type FeedForward,
+  Router,
+  type RouterMask,
+  type RoutingConfig,
+  SparseMoeBlock,
+} from "./nn/experts.ts";
 export { Embedding, Linear, ScaledEmbedding } from "./nn/linear.ts";
 export { matchModules } from "./nn/match.ts";
 export { type ForwardHook, type ForwardPreHook, type HookHandle, Module } from "./nn/module.ts";
@@ -107,10 +143,25 @@ export type { Observer, RangeSearch } from "./observers/observer.ts";
 export { type ObserverRegistry, observers } from "./observers/registry.ts";
 export { oneshot } from "./oneshot.ts";
 export type { OneshotOptions } from "./oneshot-options.ts";
+export type { BasisRule } from "./ops/basis.ts";
 export type { ColumnFactors, ColumnParameter, ColumnRules } from "./ops/column-factors.ts";
 export type { ActivationRounding } from "./ops/fake-quantize.ts";
-export { float, type OnnxExpression, type OnnxInput, type OnnxResult, type OnnxValue, onnx } from "./ops/onnx.ts";
-export { defineOp, type Operator, type OperatorCall } from "./ops/operator.ts";
+export {
+  float,
+  type OnnxAttribute,
+  type OnnxExpression,
+  type OnnxInput,
+  type OnnxResult,
+  type OnnxValue,
+  onnx,
+} from "./ops/onnx.ts";
+export {
+  type Cost as OperatorCost,
+  defineOp,
+  type Operator,
+  type OperatorCall,
+  type OperatorDefinition,
+} from "./ops/operator.ts";
 export { Profiler } from "./profile/profiler.ts";
 export { type SelfTime, selfTimes } from "./profile/self-times.ts";
 export type { MemorySample, Span, SpanKind } from "./profile/span.ts";
@@ -123,10 +174,13 @@ export {
   modifierTypes,
   type RecipeSource,
 } from "./recipe/modifiers.ts";
+export type { ModifierEntry, ParseOptions, RecipeDocument, RecipeStage } from "./recipe/parse.ts";
 export type { Variables } from "./recipe/variables.ts";
 export { writeRecipe } from "./recipe/write.ts";
-export type { Value } from "./runtime/executable.ts";
-export type { Device } from "./runtime/session.ts";
+export type { Allocate, ParameterValues, Value } from "./runtime/executable.ts";
+export { createMatrixProducts } from "./runtime/matrix-products.ts";
+export type { Runtime, RuntimeOptions } from "./runtime/runtime.ts";
+export type { Device, Session } from "./runtime/session.ts";
 export type { QuantizationArgs, Strategy } from "./schemes/arguments.ts";
 export type { CodeDType } from "./schemes/code-type.ts";
 export { presetNames, presetScheme } from "./schemes/presets.ts";
@@ -147,6 +201,7 @@ export { partitionGraph } from "./sequential/partition-graph.ts";
 export { compressInOrder, type PipelineOptions } from "./sequential/pipeline.ts";
 export { runInOrder } from "./sequential/run-in-order.ts";
 export { type SelfCheckOptions, selfCheck } from "./sequential/self-check.ts";
+export type { StageOptions } from "./sequential/stage.ts";
 export { Subgraph } from "./sequential/subgraph.ts";
 export {
   findTargetNodes,
@@ -158,8 +213,10 @@ export type { SubgraphOptions } from "./sequential/trace-for-run.ts";
 export { type SubgraphSummary, type TraceOptions, traceModel } from "./sequential/trace-model.ts";
 export { type CutOptions, type SampleInput, traceSubgraphs } from "./sequential/trace-subgraphs.ts";
 export { SequentialTracer, type SequentialTracerOptions } from "./sequential/tracer.ts";
+export type { Weights } from "./sequential/weights.ts";
+export type { Buffers } from "./tensor/buffers.ts";
 export { fromFloat32, toFloat32 } from "./tensor/convert.ts";
-export type { DType, FloatDType } from "./tensor/dtype.ts";
+export type { DataOf, DType, FloatDType } from "./tensor/dtype.ts";
 export { Tensor } from "./tensor/tensor.ts";
 export type { FileCheck } from "./verify/check-checkpoint.ts";
 export type { LogitsFidelity } from "./verify/compare-logits.ts";

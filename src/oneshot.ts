@@ -51,36 +51,50 @@ async function compressCheckpoint(options: OneshotOptions): Promise<void> {
   await checkPlaces(options);
   const checkpoint = await openCheckpoint(await resolveModel(options.model)); // headers; a tensor is read when asked for
   const kernels = await KernelPool.create(createMatrixProducts(options), options);
-  const warn = (message: string) => options.onProgress?.({ type: "warning", message });
   try {
     const preparation = await prepare(checkpoint, options);
-    const { model, modifiers, data } = preparation;
-    const { folder } = checkpoint;
     const output = await openOutput(checkpoint, preparation, options);
     try {
-      const batches = data && packBatches(data.batches);
-      for (const { whole, modifier } of preparation.shrinking) {
-        const byLayers = { ...options, onePass: false };
-        const shrunk = await compress(whole, batches, { folder, modifiers: [modifier], kernels }, byLayers);
-        for await (const _ of shrunk); // what it yields is the model as it is
-      }
-      const { finished } = output;
-      const compressed = await compress(model, batches, { folder, modifiers, kernels, finished }, options);
-      for await (const modules of compressed) {
-        await timeStep(profiler, "write", () => output.write(modules));
+      for await (const modules of compressModel(preparation, output, { folder: checkpoint.folder, kernels }, options)) {
+        await timeStep(profiler, "write", () => output.write(modules)); // then its memory is free
         options.signal?.throwIfAborted();
       }
       await timeStep(profiler, "finish", () => finish(output, checkpoint, preparation, options));
     } catch (error) {
       throw await output.abandon(error);
     }
-    for (const { modifier } of preparation.shrinking) modifier.finalize?.({ warn, reports: [] });
-    for (const [index, modifier] of modifiers.entries())
-      modifier.finalize?.({ warn, reports: output.finished.reports(index) });
+    finalize(preparation, output, options);
   } finally {
     await Promise.all([kernels.close(), checkpoint.close()]);
   }
   if (options.format) await timeStep(profiler, "export", () => exportBeside(options));
+}
+
+/** What is to be saved, part by part, once the modifiers that make the model smaller have seen all of it. */
+async function* compressModel(
+  { model, modifiers, shrinking, data }: Preparation,
+  { finished }: CompressedOutput,
+  place: { readonly folder: string; readonly kernels: KernelPool },
+  options: OneshotOptions,
+): AsyncGenerator<CompressedModules> {
+  const batches = data && packBatches(data.batches);
+  for (const { whole, modifier } of shrinking) {
+    const byLayers = { ...options, onePass: false };
+    const shrunk = await compress(whole, batches, { ...place, modifiers: [modifier] }, byLayers);
+    for await (const _ of shrunk); // what it yields is the model as it is
+  }
+  yield* await compress(model, batches, { ...place, modifiers, finished }, options);
+}
+
+/** Lets every modifier say what it has to, now that all is written. */
+function finalize(
+  { modifiers, shrinking }: Preparation,
+  { finished }: CompressedOutput,
+  options: OneshotOptions,
+): void {
+  const warn = (message: string) => options.onProgress?.({ type: "warning", message });
+  for (const { modifier } of shrinking) modifier.finalize?.({ warn, reports: [] });
+  for (const [index, modifier] of modifiers.entries()) modifier.finalize?.({ warn, reports: finished.reports(index) });
 }
 
 /** Writes what goes along with the weights, and lets the output appear if nothing is wrong with it. */
@@ -120,7 +134,7 @@ async function openOutput(
     ...fingerprintOptions({ output: folder, precision, maxShardSize, ...options }, DECIDES_OUTPUT),
   };
   const onWarning = (message: string) => onProgress?.({ type: "warning", message });
-  const place = { folder, overwrite, resume, fingerprint };
+  const place = { folder, overwrite, source: options.model, resume, fingerprint };
   const parts = { model, original, changeConfig, checkpoint, quantization, precision, maxShardSize };
   return CompressedOutput.open({ ...place, ...parts, profiler: options.profiler, onWarning });
 }

@@ -1,5 +1,7 @@
 import type { Checkpoint } from "./checkpoint/checkpoint.ts";
 import { type CalibrationData, loadCalibrationData } from "./data/calibration.ts";
+import { checkTokens } from "./data/check-tokens.ts";
+import { sourceName } from "./data/rows.ts";
 import { loadTokenizer } from "./data/tokenizer.ts";
 import { RecipeError } from "./errors.ts";
 import { checkExports } from "./export/beside-output.ts";
@@ -31,6 +33,7 @@ export async function prepare(checkpoint: Checkpoint, options: Omit<OneshotOptio
   checkWorkers(prepared, options);
   const all = allModifiers(prepared);
   const data = await timeStep(options.profiler, "tokenize", () => calibrationData(all, checkpoint, options));
+  if (data) checkTokens(sourceName(options.dataset ?? []), data.batches, prepared.original.lm_head.outFeatures);
   await rewrite(prepared, options);
   return { ...prepared, data };
 }

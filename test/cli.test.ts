@@ -151,6 +151,27 @@ describe("errors", () => {
     expect(await readdir(folder)).toEqual(["something.txt"]);
   });
 
+  test.each([
+    [[], "error: neither --recipe nor --scheme-for, expected one of them\n"],
+    [
+      ["--recipe", recipe, "--scheme-for", "gguf"],
+      "error: option '--scheme-for <format>' cannot be used with option '-r, --recipe <file>'\n",
+    ],
+    [["--recipe", recipe, "--dtype", "Q8_0"], "error: types without --format, expected one that is exported to\n"],
+  ])("options that do not go together are refused: %j", async (options, message) => {
+    const { code, stderr } = await layerwise("compress", model, ...options, "-d", calibration, "-o", "no/such/folder");
+    expect([code, stderr]).toEqual([1, message]);
+  });
+
+  test("a profile that cannot be written is refused before the run", async () => {
+    const { code, stderr, folder } = await compress("--profile", "/no/such/folder/trace.json");
+    expect([code, stderr, await readdir(folder)]).toEqual([
+      1,
+      "layerwise: /no/such/folder/trace.json: cannot be written, expected room and the right to. Choose another file.\n",
+      [],
+    ]);
+  });
+
   test("unknown options and values of the wrong kind are refused", async () => {
     expect((await layerwise("trace", model, "--colour")).stderr).toContain("unknown option '--colour'");
     expect((await layerwise("eval", model, "-d", text, "--windows", "0")).stderr).toContain(

@@ -25,6 +25,8 @@ interface SourceImport {
   readonly from: string;
   /** The names there; none for a whole namespace. */
   readonly names?: readonly string[];
+  /** What the file itself calls each of them. */
+  readonly aliases?: readonly string[];
 }
 
 /** Imports and re-exports of a file from others of the project. */
@@ -35,11 +37,11 @@ export function importsOf(path: string, source: ts.SourceFile): SourceImport[] {
     const specifier = (statement.moduleSpecifier as ts.StringLiteral).text;
     if (!specifier.startsWith(".")) return [];
     const bindings = ts.isImportDeclaration(statement) ? statement.importClause?.namedBindings : statement.exportClause;
-    const names =
-      bindings && (ts.isNamedImports(bindings) || ts.isNamedExports(bindings))
-        ? bindings.elements.map(({ propertyName, name }) => (propertyName ?? name).text)
-        : undefined;
-    return [{ from: relative(root, resolve(root, dirname(path), specifier)), names }];
+    const elements =
+      bindings && (ts.isNamedImports(bindings) || ts.isNamedExports(bindings)) ? bindings.elements : undefined;
+    const names = elements?.map(({ propertyName, name }) => (propertyName ?? name).text);
+    const aliases = elements?.map(({ name }) => name.text);
+    return [{ from: relative(root, resolve(root, dirname(path), specifier)), names, aliases }];
   });
 }
 

@@ -1,8 +1,10 @@
 import { type Command, Option } from "commander";
 import { estimate } from "../estimate/estimate.ts";
 import { modifierFor } from "../export/modifier-for.ts";
+import type { ExportRequest } from "../export/registry.ts";
 import { inspectCheckpoint } from "../formats/inspect.ts";
 import { oneshot } from "../oneshot.ts";
+import type { OneshotOptions } from "../oneshot-options.ts";
 import { Profiler } from "../profile/profiler.ts";
 import { parseVariables } from "../recipe/variables.ts";
 import { formatEstimate } from "./estimate.ts";
@@ -25,11 +27,9 @@ export function registerCompress(program: Command): void {
   command.action(async (model: string, { shuffle, set, json, profile, dryRun, ...options }) => {
     const progress = new ProgressPrinter(json ? process.stdout : process.stderr, json);
     const profiler = profile && new Profiler();
-    const recipe = options.schemeFor ? modifierFor(options.schemeFor, options.dtype?.[0]) : options.recipe;
-    if (!recipe) command.error("error: neither --recipe nor --scheme-for, expected one of them");
     const run = {
       ...options,
-      recipe,
+      recipe: recipeOf(options, (message) => command.error(`error: ${message}`)),
       model,
       shuffleCalibrationSamples: shuffle,
       recipeArgs: set && parseVariables(set),
@@ -42,12 +42,32 @@ export function registerCompress(program: Command): void {
       process.stdout.write(`${json ? JSON.stringify(expected) : formatEstimate(expected)}\n`);
       return;
     }
+    await profiler?.write(profile); // a place that cannot be written is refused before the run, not after it
     const start = performance.now();
     await oneshot(run).finally(() => profiler?.write(profile));
     progress.finish();
     if (profiler) process.stderr.write(`${formatSelfTimes(profiler.spans)}\n`);
     process.stderr.write(`${await summaryOf(options.output, (performance.now() - start) / 1000)}\n`);
   });
+}
+
+/** The options that decide what to compress with. */
+interface RecipeOptions extends Partial<ExportRequest> {
+  readonly recipe?: string;
+  readonly schemeFor?: string;
+}
+
+/** What to compress with: a recipe's file, or GPTQ for a format. `refuse` ends the command where options do not go together. */
+function recipeOf(
+  { recipe, schemeFor, dtype, embeddingDtype, format }: RecipeOptions,
+  refuse: (message: string) => never,
+): OneshotOptions["recipe"] {
+  const isScheme = schemeFor !== undefined;
+  if (!format && ((dtype && !isScheme) || embeddingDtype)) {
+    return refuse("types without --format, expected one that is exported to");
+  }
+  if (isScheme) return modifierFor(schemeFor, dtype?.[0]);
+  return recipe ?? refuse("neither --recipe nor --scheme-for, expected one of them");
 }
 
 /** What a run has come to, in one line. */
@@ -62,9 +82,11 @@ function declareCompress(program: Command): Command {
     .description("compress a checkpoint as a recipe says")
     .argument("<model>", "a checkpoint's folder, or a Hub id")
     .option("-r, --recipe <file>", "recipe in llm-compressor's YAML, or the name of one that layerwise brings: best")
-    .option(
-      "--scheme-for <format>",
-      "in place of a recipe: GPTQ with a scheme that the format, or its --dtype, carries",
+    .addOption(
+      new Option(
+        "--scheme-for <format>",
+        "in place of a recipe: GPTQ with a scheme that the format, or its --dtype, carries",
+      ).conflicts(["recipe", "set", "stage"]),
     )
     .option("--set <name=value...>", "values for variables of the recipe")
     .option("--stage <name>", "take only the recipe's stages whose names begin so")

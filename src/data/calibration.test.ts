@@ -35,7 +35,7 @@ test("without a shuffle the first samples come in order, and there may be fewer 
   });
   expect(await load(letters)).toMatchObject({
     texts: ["A", "BC", "DEF", "GHIJ"],
-    warnings: ["dataset: 4 samples, expected 512."],
+    warnings: ["dataset: 4 of the 512 samples asked for. More would calibrate better."],
   });
 });
 
@@ -52,7 +52,7 @@ test("rows without tokens are left out before samples are counted, with a warnin
   const rows = [{ text: "" }, { text: "A" }, { text: " \n" }, { text: "B" }, { text: "" }];
   expect(await load(rows, { ...inOrder, numCalibrationSamples: 2 })).toMatchObject({
     texts: ["A", "B"],
-    warnings: ["dataset: dropped 2 rows without tokens."],
+    warnings: ["dataset: rows without tokens were dropped: 2."],
   });
 });
 
@@ -60,7 +60,10 @@ test("a text of which the tokenizer leaves nothing is dropped as well", async ()
   const forgetful = characterTokenizer({ encode: (text) => (text === "?" ? [] : [65]) });
   expect(await load([{ text: "?" }, { text: "!" }], { ...inOrder, tokenizer: forgetful })).toMatchObject({
     texts: ["A"],
-    warnings: ["dataset: dropped 1 rows without tokens.", "dataset: 1 samples, expected 512."],
+    warnings: [
+      "dataset: rows without tokens were dropped: 1.",
+      "dataset: 1 of the 512 samples asked for. More would calibrate better.",
+    ],
   });
 });
 

@@ -3,14 +3,12 @@ import { DataError } from "../errors.ts";
 import { type CalibrationBatch, toBatches } from "./batches.ts";
 import { type CalibrationOptions, type CalibrationSettings, completeOptions } from "./calibration-options.ts";
 import { type Content, isBlank, readContent } from "./content.ts";
-import { type RowSource, readRows, sourceName } from "./rows.ts";
+import { type CalibrationSource, readRows, sourceName } from "./rows.ts";
 import { concatenate, pad, type Sample, tokenize, truncate } from "./samples.ts";
 import { select } from "./select.ts";
 
 export type { CalibrationOptions, CalibrationSettings } from "./calibration-options.ts";
-
-/** Where calibration data comes from: a file, or rows. */
-export type CalibrationSource = RowSource;
+export type { CalibrationSource } from "./rows.ts";
 
 /** Token ids in batches, ready to run. */
 export interface CalibrationData {
@@ -45,9 +43,10 @@ export async function loadCalibrationData(
   const settings = completeOptions(options, (message) => warnings.push(message));
   const { samples, dropped } = await chooseSamples(source, name, settings);
   const asked = settings.numCalibrationSamples;
-  if (dropped > 0) warnings.push(`${name}: dropped ${dropped} rows without tokens.`);
+  if (dropped > 0) warnings.push(`${name}: rows without tokens were dropped: ${dropped}.`);
   if (samples.length === 0) throw new DataError(`${name}: no samples, expected ${asked}. Give rows with more text.`);
-  if (samples.length < asked) warnings.push(`${name}: ${samples.length} samples, expected ${asked}.`);
+  if (samples.length < asked)
+    warnings.push(`${name}: ${samples.length} of the ${asked} samples asked for. More would calibrate better.`);
   const batches = toBatches(samples, settings);
   const [left, all] = [countTokens(batches), samples.reduce((sum, { inputIds }) => sum + inputIds.length, 0)];
   if (left < (1 - MUCH) * all) {

@@ -16,6 +16,8 @@ export async function* readCsv(path: string): AsyncGenerator<Row> {
     for await (const record of parser) yield record as Row;
   } catch (cause) {
     if (!(cause instanceof CsvError)) throw cause;
-    throw new DataError(`${path}:${cause.lines}: ${cause.message}.`, { cause });
+    throw new DataError(`${path}:${cause.lines}: ${cause.message}, expected comma-separated values. Repair the line.`, {
+      cause,
+    });
   }
 }

@@ -33,7 +33,7 @@ test("a text that is too short, or missing, is refused", async () => {
     new DataError(`${path}: 2 windows of 2 tokens, expected 3. Give a longer text or ask for fewer windows.`),
   );
   await expect(loadEvaluationWindows("nowhere.txt", { tokenizer })).rejects.toThrow(
-    new DataError("nowhere.txt: no such file, expected a text."),
+    new DataError("nowhere.txt: no such file, expected a text. Check the path."),
   );
   await expect(loadEvaluationWindows(path, { tokenizer, windows: 0 })).rejects.toThrow(
     new DataError("evaluation data: windows 0, expected a positive integer."),

@@ -1,4 +1,4 @@
-import { DataError } from "../errors.ts";
+import { DataError, hasCode } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { toTensor } from "./batches.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -47,7 +47,8 @@ async function readText(path: string): Promise<string> {
     return text;
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
-    throw new DataError(`${path}: no such file, expected a text.`, { cause });
+    const found = hasCode(cause, "ENOENT") ? "no such file" : `cannot be read (${(cause as Error).message})`;
+    throw new DataError(`${path}: ${found}, expected a text. Check the path.`, { cause });
   }
 }
 

@@ -30,7 +30,9 @@ export async function* readParquet(path: string): AsyncGenerator<Row> {
     }
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
-    throw new DataError(`${path}: not readable as parquet (${message}).`, { cause });
+    throw new DataError(`${path}: not readable as parquet (${message}), expected a data set. Get the file again.`, {
+      cause,
+    });
   }
 }
 

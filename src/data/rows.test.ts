@@ -5,11 +5,11 @@ import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { DataError } from "../errors.ts";
 import type { Row } from "./row.ts";
-import { type RowSource, readRows } from "./rows.ts";
+import { type CalibrationSource, readRows } from "./rows.ts";
 
 const fixture = (name: string) => join(import.meta.dirname, "../../test/fixtures/data", name);
 
-async function collect(source: RowSource): Promise<Row[]> {
+async function collect(source: CalibrationSource): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const row of readRows(source)) rows.push(row);
   return rows;
@@ -92,7 +92,7 @@ test("a CSV file has a header, and quotes that hold line breaks", async () => {
     { id: "2", text: "d" },
   ]);
   expect(await read("a.csv", "id,text\n1,2,3\n")).toBe(
-    "a.csv:2: Invalid Record Length: columns length is 2, got 3 on line 2.",
+    "a.csv:2: Invalid Record Length: columns length is 2, got 3 on line 2, expected comma-separated values. Repair the line.",
   );
 });
 
@@ -113,7 +113,9 @@ test("a parquet file is read row group by row group, compressed with snappy or g
 test("a parquet file with a column that its schema lacks is refused before a column is read", async () => {
   const bytes = await readFile(fixture("rows-snappy.parquet"));
   bytes[bytes.lastIndexOf("text")] = 0x54; // the path of the column; the schema comes before it
-  expect(await read("a.parquet", bytes)).toBe("a.parquet: not readable as parquet (no column Text in the schema).");
+  expect(await read("a.parquet", bytes)).toBe(
+    "a.parquet: not readable as parquet (no column Text in the schema), expected a data set. Get the file again.",
+  );
 });
 
 test.each([".jsonl", ".txt", ".csv"])("a %s file in another encoding than UTF-8 is refused", async (extension) => {
@@ -139,7 +141,7 @@ test("rows at hand are passed on, from arrays and from generators", async () => 
 
 test("a file that is missing, or of an unknown kind, is refused", async () => {
   await expect(collect("nowhere/rows.jsonl")).rejects.toThrow(
-    new DataError("nowhere/rows.jsonl: no such file, expected a data set."),
+    new DataError("nowhere/rows.jsonl: no such file, expected a data set. Check the path."),
   );
   expect(await read("a.arrow", "")).toBe(
     "a.arrow: extension .arrow, expected one of .jsonl, .json, .txt, .csv, .parquet.",
@@ -153,7 +155,7 @@ test("NUL bytes are characters like others in a text, and no JSON", async () => 
   expect(await read("a.jsonl", '{"text":"a\\u0000b"}')).toEqual([{ text: "a\0b" }]);
 });
 
-describe("a line of 100 MB", () => {
+describe("a line", () => {
   /** A file of NUL bytes that takes no room on the disk. */
   async function sparse(name: string, bytes: number): Promise<string> {
     const file = join(await temporaryFolder({ [name]: "" }), name);
@@ -161,13 +163,13 @@ describe("a line of 100 MB", () => {
     return file;
   }
 
-  test("is one row of a text file", async () => {
+  test("of 100 MB is one row of a text file", async () => {
     const [{ text }] = await collect(await sparse("a.txt", 100_000_000));
     expect((text as string).length).toBe(100_000_000);
   });
 
   test.each([".txt", ".jsonl", ".csv"])(
-    "and a third in a %s file is refused before it is read to its end",
+    "without an end is refused before a %s file is read to its end",
     async (extension) => {
       const file = await sparse(`a${extension}`, 10_000_000_000);
       const error = await collect(file).catch((failure) => failure);

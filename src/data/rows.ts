@@ -7,8 +7,8 @@ import { readJsonl, readTextLines } from "./lines.ts";
 import { readParquet } from "./parquet.ts";
 import { isRow, type Row } from "./row.ts";
 
-/** Rows in a file, or rows at hand. */
-export type RowSource = string | Iterable<Row> | AsyncIterable<Row>;
+/** Where calibration data comes from: a file, or rows at hand. */
+export type CalibrationSource = string | Iterable<Row> | AsyncIterable<Row>;
 
 /** What reads a file, by its extension. */
 const READERS: Readonly<Record<string, (path: string) => AsyncIterable<Row>>> = {
@@ -27,7 +27,7 @@ const READERS: Readonly<Record<string, (path: string) => AsyncIterable<Row>>> = 
  *
  * @throws DataError if the file is missing, broken or of another kind.
  */
-export async function* readRows(source: RowSource): AsyncGenerator<Row> {
+export async function* readRows(source: CalibrationSource): AsyncGenerator<Row> {
   if (typeof source !== "string") return yield* checkRows(source);
   const extension = extname(source).toLowerCase();
   if (!Object.hasOwn(READERS, extension)) {
@@ -35,7 +35,9 @@ export async function* readRows(source: RowSource): AsyncGenerator<Row> {
     throw new DataError(`${source}: ${found}, expected one of ${Object.keys(READERS).join(", ")}.`);
   }
   const found = await stat(source).catch(() => undefined);
-  if (!found?.isFile()) throw new DataError(`${source}: no such file, expected a data set.`);
+  if (!found?.isFile()) {
+    throw new DataError(`${source}: ${found ? "not a file" : "no such file"}, expected a data set. Check the path.`);
+  }
   try {
     yield* READERS[extension](source);
   } catch (cause) {
@@ -55,6 +57,6 @@ async function* checkRows(rows: Iterable<Row> | AsyncIterable<Row>): AsyncGenera
 }
 
 /** What messages call a source. */
-export function sourceName(source: RowSource): string {
+export function sourceName(source: CalibrationSource): string {
   return typeof source === "string" ? source : "dataset";
 }

@@ -29,7 +29,7 @@ test("what a row needs and the tokenizer lacks is named", () => {
   const refused = (run: () => unknown, message: string) => expect(run).toThrow(new DataError(`${where}: ${message}`));
   refused(
     () => tokenize(chat, { addSpecialTokens: true }),
-    "chat, expected input_ids, as there is no tokenizer. Give a tokenizer.",
+    "chat, expected input_ids, as the model has no tokenizer.json. Add it, or tokenize the rows.",
   );
   refused(
     () => tokenize(chat, { tokenizer, addSpecialTokens: true }),

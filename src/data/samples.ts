@@ -28,7 +28,9 @@ export function tokenize(
   const { kind, where } = content;
   if (kind === "ids") return { inputIds: content.inputIds, attentionMask: content.attentionMask };
   if (!tokenizer)
-    throw new DataError(`${where}: ${kind}, expected input_ids, as there is no tokenizer. Give a tokenizer.`);
+    throw new DataError(
+      `${where}: ${kind}, expected input_ids, as the model has no tokenizer.json. Add it, or tokenize the rows.`,
+    );
   if (kind === "text") return { inputIds: tokenizer.encode(content.text, { addSpecialTokens }) };
   return { inputIds: tokenizer.encode(renderChat(content, tokenizer), { addSpecialTokens: false }) };
 }

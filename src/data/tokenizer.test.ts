@@ -78,7 +78,7 @@ test("a tokenizer.json nested too deep is refused", async () => {
   const deep = `{"normalizer": ${"[".repeat(200)}${"]".repeat(200)}}`;
   const folder = await temporaryFolder({ "tokenizer.json": deep });
   await expect(loadTokenizer(folder)).rejects.toThrow(
-    new DataError(`${folder}/tokenizer.json: nested deeper than 100 levels, expected an object.`),
+    new DataError(`${folder}/tokenizer.json: nested deeper than 100 levels, expected an object. Get the file again.`),
   );
 });
 
@@ -169,11 +169,11 @@ test("a template sees the special tokens, and its exceptions are DataErrors", as
 });
 
 test.each([
-  [{}, "tokenizer.json: no such file, expected a tokenizer."],
-  [{ "tokenizer.json": "{" }, "tokenizer.json: not JSON, expected an object."],
+  [{}, "tokenizer.json: no such file, expected a tokenizer. Put the model's there."],
+  [{ "tokenizer.json": "{" }, "tokenizer.json: not JSON, expected an object. Get the file again."],
   [
     { "tokenizer.json": tiny(true).replace("Digits", "Telepathy") },
-    "tokenizer.json: Unknown PreTokenizer type: Telepathy, expected a tokenizer of a supported kind.",
+    "tokenizer.json: Unknown PreTokenizer type: Telepathy, expected a tokenizer of a supported kind. Get the file again.",
   ],
   [
     { "tokenizer.json": tiny(true), "tokenizer_config.json": '{"padding_side": "top"}' },

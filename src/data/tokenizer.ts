@@ -57,7 +57,7 @@ export interface TokenizerFiles {
 export async function tokenizerFiles(folder: string): Promise<TokenizerFiles> {
   const [path, configPath] = [join(folder, "tokenizer.json"), join(folder, "tokenizer_config.json")];
   const json = await readObject(path);
-  if (!json) throw new DataError(`${path}: no such file, expected a tokenizer.`);
+  if (!json) throw new DataError(`${path}: no such file, expected a tokenizer. Put the model's there.`);
   const configJson = (await readObject(configPath)) ?? {};
   const config = parseWith(tokenizerConfigSchema, configJson, configPath, DataError);
   const made = create(json, configJson, path);
@@ -81,7 +81,10 @@ function create(json: Record<string, unknown>, config: Record<string, unknown>, 
     return timeLimited(make, path, { failure: DataError, seconds: () => 60 })(); // some have half a million merges
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
-    throw new DataError(`${path}: ${(cause as Error).message}, expected a tokenizer of a supported kind.`, { cause });
+    throw new DataError(
+      `${path}: ${(cause as Error).message}, expected a tokenizer of a supported kind. Get the file again.`,
+      { cause },
+    );
   }
 }
 
@@ -132,7 +135,7 @@ async function readObject(path: string): Promise<Record<string, unknown> | undef
     json = parseJson(bytes);
   } catch (cause) {
     const found = cause instanceof RangeError ? cause.message : "not JSON";
-    throw new DataError(`${path}: ${found}, expected an object.`, { cause });
+    throw new DataError(`${path}: ${found}, expected an object. Get the file again.`, { cause });
   }
   return parseWith(z.record(z.string(), z.unknown()), json, path, DataError);
 }

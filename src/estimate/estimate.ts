@@ -1,6 +1,6 @@
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/hub.ts";
-import { planFiles } from "../checkpoint/layout.ts";
+import { planFiles, type TensorSpec } from "../checkpoint/layout.ts";
 import { printIndex } from "../checkpoint/shard-index.ts";
 import { planOutput } from "../formats/output-plan.ts";
 import { KernelPool } from "../kernels/pool.ts";
@@ -47,17 +47,15 @@ export interface Estimate {
 export async function estimate(options: EstimateOptions): Promise<Estimate> {
   const start = performance.now();
   const checkpoint = await openCheckpoint(await resolveModel(options.model));
-  const kernels = await KernelPool.create(await createMatrixProducts(options), options);
+  const kernels = await KernelPool.create(createMatrixProducts(options), options);
   try {
     if ((options.workers ?? 1) > 1) {
       const message = "what is predicted is a run in one process, without workers.";
       options.onProgress?.({ type: "warning", message });
     }
     const { model, modifiers, data, original } = await prepare(checkpoint, { ...options, selfCheck: false });
-    const plan = planOutput(model, checkpoint, mergeQuantization(modifiers), options.precision, original);
-    const files = planFiles(plan.tensors, options.maxShardSize);
-    const index = files.length > 1 ? Buffer.byteLength(printIndex(files, plan.tensors)) : 0;
-    const outputBytes = files.reduce((sum, { size }) => sum + size, index);
+    const { tensors } = planOutput(model, checkpoint, mergeQuantization(modifiers), options.precision, original);
+    const outputBytes = countBytes(tensors, options.maxShardSize);
     const batches = data && packBatches(data.batches);
     const subgraphs = batches && traceForRun(model, modifiers, batches[0], options);
     const steps = subgraphs ? planSteps({ subgraphs, modifiers, batches }) : planStepsWithoutData(model, modifiers);
@@ -77,4 +75,11 @@ export async function estimate(options: EstimateOptions): Promise<Estimate> {
   } finally {
     await Promise.all([kernels.close(), checkpoint.close()]);
   }
+}
+
+/** Bytes of the files that hold these tensors, and of the index where there are several. */
+function countBytes(tensors: readonly TensorSpec[], maxShardSize: number | undefined): number {
+  const files = planFiles(tensors, maxShardSize);
+  const index = files.length > 1 ? Buffer.byteLength(printIndex(files, tensors)) : 0;
+  return files.reduce((sum, { size }) => sum + size, index);
 }

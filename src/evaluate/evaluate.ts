@@ -1,5 +1,6 @@
 import { openCheckpoint } from "../checkpoint/checkpoint.ts";
 import { resolveModel } from "../checkpoint/hub.ts";
+import { checkTokens } from "../data/check-tokens.ts";
 import { loadEvaluationWindows } from "../data/evaluation.ts";
 import { loadTokenizer } from "../data/tokenizer.ts";
 import { bindCheckpoint } from "../formats/bind-checkpoint.ts";
@@ -47,6 +48,7 @@ export async function evaluate({
     simulateActivations(model, checkpoint);
     const tokenizer = await loadTokenizer(checkpoint.folder);
     const batches = await loadEvaluationWindows(dataset, { tokenizer, windows, length });
+    checkTokens(dataset, batches, model.lm_head.outFeatures);
     return await evaluatePerplexity(model, batches, { device, threads, control });
   } finally {
     await checkpoint.close();

@@ -26,7 +26,10 @@ export interface EvaluateOptions extends DispatchOptions {
  * Perplexity over windows of tokens, each on its own: exp(mean −log p(token | those before it in its window)).
  * The model runs one subgraph at a time, so its weights are never all in memory.
  *
- * @param windows - `input_ids` of shape [1, length] each
+ * @param windows - `input_ids`: I64[1, length] each
+ * @example
+ * const windows = await loadEvaluationWindows("moby-dick.txt", { tokenizer });
+ * const { perplexity } = await evaluatePerplexity(model, windows);
  */
 export async function evaluatePerplexity(
   model: CausalLM,

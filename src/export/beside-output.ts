@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { checkVacant } from "../output/output-folder.ts";
+import { checkPlace } from "../output/place.ts";
 import type { RunControl } from "../sequential/events.ts";
 import { exportModel } from "./export-model.ts";
 import type { ExportSubject } from "./export-source.ts";
@@ -27,10 +27,15 @@ export async function checkExports(subject: ExportSubject, options: Omit<BesideO
     await format.check(subject, { name: subject.checkpoint.folder, dtypes, maxShardSize, embeddingDtype });
 }
 
-/** Refuses places of exports that are taken. @throws CheckpointError as {@link checkVacant} does */
-export async function checkPlaces({ output, overwrite, ...request }: BesideOptions): Promise<void> {
-  if (overwrite) return;
-  for (const { format } of requestedBeside(request)) await checkVacant(placeBeside(output, format.name));
+/** Refuses places of exports that are taken. @throws CheckpointError as {@link checkPlace} does */
+export async function checkPlaces({
+  output,
+  overwrite,
+  model: source,
+  ...request
+}: BesideOptions & { readonly model: string }): Promise<void> {
+  for (const { format } of requestedBeside(request))
+    await checkPlace(placeBeside(output, format.name), { overwrite, source });
 }
 
 /** Exports a run's finished output to the formats that are asked for, each in a folder beside it. */

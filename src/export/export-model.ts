@@ -34,7 +34,7 @@ export async function exportModel(options: ExportOptions): Promise<void> {
   try {
     const settings = ({ dtypes }: RequestedFormat) => ({ ...options, name: basename(resolve(model)), dtypes });
     for (const request of requested) await request.format.check(source, settings(request));
-    const folder = await OutputFolder.open({ folder: output, overwrite });
+    const folder = await OutputFolder.open({ folder: output, overwrite, source: model });
     try {
       for (const request of requested) {
         const place = requested.length === 1 ? folder.content : join(folder.content, request.format.name);

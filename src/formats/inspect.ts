@@ -43,7 +43,13 @@ export interface CheckpointSummary {
   readonly ratio: number;
 }
 
-/** Reads the headers of a checkpoint and tells what is quantized, how, and how large it is. */
+/**
+ * Reads the headers of a checkpoint and tells what is quantized, how, and how large it is.
+ *
+ * @throws CheckpointError for a folder that is no checkpoint, ConfigError for a model that is not supported
+ * @example
+ * const { ratio } = await inspectCheckpoint("SmolLM2-135M-W4A16"); // 2.9 times smaller than at 16 bits
+ */
 export async function inspectCheckpoint(folder: string): Promise<CheckpointSummary> {
   const checkpoint = await openCheckpoint(folder);
   await checkpoint.close();

@@ -54,7 +54,7 @@ export function defineFunction<Inputs extends readonly Node[]>(
 export function wrap(
   name: string,
   infer: (inputs: readonly ValueType[]) => ValueType,
-  run: OpaqueFunction["run"],
+  run: (...inputs: Tensor[]) => Tensor | Promise<Tensor>,
 ): (...inputs: Operand[]) => Node {
   const target: OpaqueFunction = { name, infer, run };
   return (...inputs) => recorderOf(name, inputs).callFunction(target, inputs, {});

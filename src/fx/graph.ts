@@ -28,6 +28,7 @@ export class Graph implements NodeOwner {
     return this.#nodes;
   }
 
+  /** The arguments, in order. */
   get placeholders(): readonly Node[] {
     return this.#nodes.filter((node) => node.op === "placeholder");
   }
@@ -45,6 +46,7 @@ export class Graph implements NodeOwner {
     return new Map(node.inputs.map((input, index) => [names[index], input]));
   }
 
+  /** An argument of the graph. */
   placeholder(name: string, type: ValueType): Node {
     return this.#add({ op: "placeholder", name, target: name, inputs: [], attrs: {}, type, modulePath: "" });
   }
@@ -54,6 +56,7 @@ export class Graph implements NodeOwner {
     return this.#add({ op: "get_attr", name: path, target: path, inputs: [], attrs: {}, type, modulePath });
   }
 
+  /** A call of an operator or another function, whose result has type `type`. */
   callFunction(
     target: FunctionTarget,
     inputs: readonly Node[],
@@ -72,6 +75,7 @@ export class Graph implements NodeOwner {
     return this.#add({ op: "call_module", name: path, target: path, inputs, attrs, type, modulePath });
   }
 
+  /** What the graph returns, one value or several by name; nothing comes after it. */
   output(values: Output): Node {
     const named = values instanceof Node ? { 0: values } : values;
     return this.#add({

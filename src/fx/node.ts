@@ -20,11 +20,15 @@ export interface FunctionTarget {
 /** All there is to say about a node when it is made. */
 export interface NodeFields {
   readonly op: NodeOp;
+  /** Unique in its graph. */
   readonly name: string;
   /** The callable of a call_function; the dotted path of a call_module or get_attr; an argument's name; "output". */
   readonly target: string | FunctionTarget;
+  /** What it reads, in the order of its arguments; one that is read twice is there twice. */
   readonly inputs: readonly Node[];
+  /** The constants of the call. */
   readonly attrs: Attributes;
+  /** Dtype and shape of what it gives, or of each element of a tuple. */
   readonly type: ValueType;
   /** Dotted path of the module whose forward made the node; "" for the root. */
   readonly modulePath: string;
@@ -71,10 +75,12 @@ export class Node implements NodeFields {
     return this.type;
   }
 
+  /** Of a value that is one tensor; a size that varies from run to run is a name. */
   get shape(): readonly Dim[] {
     return this.tensorType.shape;
   }
 
+  /** Of a value that is one tensor. */
   get dtype(): DType {
     return this.tensorType.dtype;
   }

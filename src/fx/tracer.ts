@@ -89,6 +89,7 @@ export class Tracer implements Recorder {
     }
   }
 
+  /** Records a call; a composite function is traced through unless the trace ignores it. */
   callFunction(target: FunctionTarget, operands: readonly Operand[], attrs: Attributes): Node {
     const inputs = operands.map((operand) => (operand instanceof Node ? operand : this.#getAttr(operand)));
     if (isComposite(target)) {

@@ -38,6 +38,9 @@ export const MODEL_FAMILIES: readonly ModelFamily[] = [
  *
  * @param where - the configuration's file, for error messages
  * @throws ConfigError for a `model_type` that is not supported, or values that are missing or wrong
+ * @example
+ * const model = createModel(checkpoint.config);
+ * bindCheckpoint(model, checkpoint); // now its parameters can be read
  */
 export function createModel(
   config: Readonly<Record<string, unknown>>,

@@ -35,7 +35,7 @@ export interface GPTQOptions extends QuantizationOptions {
   /** Modules that a partition must not cut; better given to the whole run. */
   readonly sequentialTargets?: readonly string[];
   /** Order of the columns: by falling importance ("static", the default, or its synonym "weight"), or their own (null). */
-  readonly actorder?: Actorder;
+  readonly actorder?: QuantizationArgs["actorder"];
   /** How often codes and scales are gone through again after the loop: see {@link refineRounding}. 0. */
   readonly refinementSweeps?: number;
   /** "best": the options that measured best, each of which may be overruled; see {@link GPTQ_PRESETS}. */

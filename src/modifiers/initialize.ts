@@ -1,5 +1,5 @@
 import { RecipeError } from "../errors.ts";
-import { matchModules } from "../nn/match.ts";
+import { matchModules, unmatchedPatterns } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 import type { Modifier, ModifierContext } from "./modifier.ts";
@@ -18,6 +18,7 @@ export function initializeModifiers(
     locateErrors(modifier, () => {
       modifier.initialize(model, { ...context, later: modifiers.slice(index + 1) });
       if (modifier.sequentialTargets) matchModules(model, modifier.sequentialTargets);
+      for (const warning of unmatchedIgnores(modifier, model)) context.warn(warning);
     });
   }
   for (const modifier of modifiers) locateErrors(modifier, () => modifier.settle?.(model));
@@ -31,6 +32,15 @@ function locateErrors({ where }: Modifier, check: () => void): void {
     if (!(cause instanceof RecipeError) || where === undefined) throw cause;
     throw new RecipeError(`${where}: ${cause.message}`, { cause });
   }
+}
+
+/** Warnings of what a modifier is to ignore and the model does not have: as in the reference no error, but often misspelt. */
+function unmatchedIgnores({ name, options, where = "recipe" }: Modifier, model: Module): string[] {
+  const { ignore = [] } = options as { readonly ignore?: readonly string[] };
+  return unmatchedPatterns(model, ignore).map(
+    ({ pattern, nearest }) =>
+      `${where}: ${name}: ignore "${pattern}" matches no module, so nothing is left out for it. Nearest: ${nearest.join(", ")}.`,
+  );
 }
 
 /** What all modifiers together quantize: of a module that several have a scheme for, the last one's. */

@@ -31,7 +31,7 @@ export function bindParameters(
     }
     if (String(source.shape) !== String(parameter.shape)) {
       throw new CheckpointError(
-        `${folder}: ${name} has shape [${source.shape.join(", ")}], expected [${parameter.shape.join(", ")}] from config.json.`,
+        `${folder}: ${name} has shape [${source.shape.join(", ")}], expected [${parameter.shape.join(", ")}] from config.json. Get both of the same model.`,
       );
     }
     parameter.source = source;

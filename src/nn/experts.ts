@@ -63,8 +63,11 @@ export class ExpertShare extends Module<void> {
  * `calibrateAllExperts` it is run on all tokens, and so is what observes it; the sum is the same.
  */
 export abstract class SparseMoeBlock<Config = unknown> extends Module<Config> {
+  /** Chooses the experts of each token. */
   abstract readonly gate: Router;
+  /** In the order in which the router numbers them. */
   abstract readonly experts: readonly FeedForward[];
+  /** Whether every expert sees all tokens, not only those that are routed to it. */
   calibrateAllExperts = false;
   /** One for each expert, where what they add is to be observed. */
   shares: readonly ExpertShare[] = [];

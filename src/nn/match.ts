@@ -20,10 +20,22 @@ export function matchModules(model: Module, targetNames: readonly string[]): Set
 
 function findModules(model: Module, targetNames: readonly string[]): Set<Module> {
   const modules = model.namedModules();
-  for (const target of targetNames) {
-    if (!modules.some(([name, module]) => matchesTarget(target, name, module))) throw matchesNothing(target, modules);
-  }
+  for (const target of findUnmatched(modules, targetNames)) throw matchesNothing(target, modules);
   return new Set(modules.filter(([name, module]) => matchesAny(targetNames, name, module)).map(([, module]) => module));
+}
+
+/** Those of `patterns` that name no module, each with the nearest names. @throws RecipeError for one that takes too long */
+export function unmatchedPatterns(
+  model: Module,
+  patterns: readonly string[],
+): { readonly pattern: string; readonly nearest: readonly string[] }[] {
+  const find = timeLimited(findUnmatched, `patterns ${patterns.join(", ").slice(0, 100)}`, { failure: RecipeError });
+  const modules = model.namedModules();
+  return find(modules, patterns).map((pattern) => ({ pattern, nearest: nearestModules(pattern, modules) }));
+}
+
+function findUnmatched(modules: readonly [string, Module][], patterns: readonly string[]): string[] {
+  return patterns.filter((pattern) => !modules.some(([name, module]) => matchesTarget(pattern, name, module)));
 }
 
 /** Whether any pattern names the module. */
@@ -69,11 +81,14 @@ function compilePattern(target: string): RegExp {
 }
 
 function matchesNothing(target: string, modules: readonly [string, Module][]): RecipeError {
-  const known = new Set(
-    modules.flatMap(([name, module]) => [name, ...classNames(module)]).filter((name) => name !== ""),
-  );
-  const nearest = nearestNames(target.replace(/^re:/, ""), known);
+  const nearest = nearestModules(target, modules).join(", ");
   return new RecipeError(
-    `${target}: matches no module, expected a module name, class name or re: pattern. Nearest: ${nearest.join(", ")}.`,
+    `${target}: matches no module, expected a module name, class name or re: pattern. Nearest: ${nearest}.`,
   );
+}
+
+/** The names and class names closest to a pattern. */
+function nearestModules(pattern: string, modules: readonly [string, Module][]): string[] {
+  const known = modules.flatMap(([name, module]) => [name, ...classNames(module)]).filter((name) => name !== "");
+  return nearestNames(pattern.replace(/^re:/, ""), new Set(known));
 }

@@ -80,7 +80,7 @@ describe("binding", () => {
   test("a tensor of another shape is named with both shapes", () => {
     const source = (name: string) => ({ name, dtype: "F32", shape: [7], read: () => Promise.reject() }) as const;
     expect(() => bindParameters(new Tied(), checkpoint, source)).toThrow(
-      "model: shared.weight has shape [7], expected [3, 2] from config.json.",
+      "model: shared.weight has shape [7], expected [3, 2] from config.json. Get both of the same model.",
     );
   });
 });

@@ -35,7 +35,8 @@ export type OperatorCall<Operands extends readonly Operand[], Attrs extends Attr
   ...args: Record<string, never> extends Attrs ? [...Operands] : [...Operands, Attrs]
 ) => Node) & { readonly operator: Operator };
 
-interface Definition<Operands extends readonly Operand[], Attrs extends Attributes> {
+/** What {@link defineOp} makes an operator of. */
+export interface OperatorDefinition<Operands extends readonly Operand[], Attrs extends Attributes> {
   readonly name: string;
   /** Type of the result. A mismatch is a ShapeError that starts with the operator's name. */
   readonly infer: (inputs: { readonly [K in keyof Operands]: TensorType }, attrs: Attrs) => ValueType;
@@ -53,7 +54,7 @@ interface Definition<Operands extends readonly Operand[], Attrs extends Attribut
 export function defineOp<
   const Operands extends readonly Operand[],
   const Attrs extends Attributes = Readonly<Record<string, never>>,
->(definition: Definition<Operands, Attrs>): OperatorCall<Operands, Attrs> {
+>(definition: OperatorDefinition<Operands, Attrs>): OperatorCall<Operands, Attrs> {
   const { name, columns, basis } = definition;
   const operator: Operator = {
     name,

@@ -1,17 +1,16 @@
-import { lstat, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { readdir, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { CheckpointError, CompressionError, InterruptedError, ignore } from "../errors.ts";
 import { expectSameRun, type Fingerprint, fingerprintSchema } from "./fingerprint.ts";
 import { Journal } from "./journal.ts";
 import { FolderLock, isLock } from "./lock.ts";
+import { checkPlace, type PlaceOptions } from "./place.ts";
 import { syncFolder, writing } from "./write-at.ts";
 
 /** Where an output will be, and what may be done with what is there already. */
-export interface OutputFolderOptions {
+export interface OutputFolderOptions extends PlaceOptions {
   /** Where the checkpoint appears once it is whole. */
   readonly folder: string;
-  /** Replaces a folder that exists, at the very end. */
-  readonly overwrite?: boolean;
   /** Goes on with what an earlier run has left, if there is anything. */
   readonly resume?: boolean;
   /** What the output depends on: a run is only gone on with if all of it is the same. */
@@ -41,9 +40,9 @@ export class OutputFolder {
   /**
    * Creates the partial folder, or takes over what a stopped run has left of it.
    *
-   * @throws CheckpointError where another process is at work, where the output or the partial folder exists and nothing says
-   * what to do with it, where the system lets nothing be written, and for a run to go on with that had another fingerprint or
-   * whose journal is damaged
+   * @throws CheckpointError as {@link checkPlace} does, where another process is at work, where the partial folder exists and
+   * nothing says what to do with it, where the system lets nothing be written, and for a run to go on with that had another
+   * fingerprint or whose journal is damaged
    */
   static async open(options: OutputFolderOptions): Promise<OutputFolder> {
     if (!options.folder) throw new CheckpointError("output: no path, expected one of a folder to come. Name one.");
@@ -153,7 +152,7 @@ export class OutputFolder {
 
 /** The journal of the run that is to be gone on with, if there is one that got as far as to begin it. */
 async function goOn(folder: string, partial: string, options: OutputFolderOptions): Promise<Journal | undefined> {
-  const { overwrite, resume, fingerprint = {} } = options;
+  const { resume, fingerprint = {} } = options;
   const journal = resume ? await Journal.open(join(partial, JOURNAL)) : undefined;
   try {
     if (!journal || journal.records.length === 0) {
@@ -161,7 +160,7 @@ async function goOn(folder: string, partial: string, options: OutputFolderOption
       return undefined;
     }
     expectSameRun(partial, fingerprintSchema.safeParse(journal.records[0]).data ?? {}, fingerprint);
-    if (!overwrite && !(await isMoved(partial, journal))) await checkVacant(folder);
+    if (!(await isMoved(partial, journal))) await checkPlace(folder, options);
     return journal;
   } catch (error) {
     await journal?.close();
@@ -172,7 +171,7 @@ async function goOn(folder: string, partial: string, options: OutputFolderOption
 /** An empty folder with a new journal. */
 async function begin(folder: string, partial: string, options: OutputFolderOptions): Promise<Journal> {
   const { overwrite, resume, fingerprint = {} } = options;
-  if (!overwrite) await checkVacant(folder);
+  await checkPlace(folder, options);
   if (!overwrite && !resume && (await contents(partial)).length > 0) {
     throw new CheckpointError(
       `${partial}: exists already, expected none. A run was stopped: pass --resume to go on with it, or --overwrite to start anew.`,
@@ -191,19 +190,6 @@ async function begin(folder: string, partial: string, options: OutputFolderOptio
 
 async function isMoved(partial: string, journal: Journal): Promise<boolean> {
   return journal.records.at(-1) === COMPLETE && !(await readdir(partial)).includes("output");
-}
-
-/**
- * Checks that nothing is where an output is to appear; a link is no free place either, as nothing can be moved to where it is.
- *
- * @throws CheckpointError for a folder that is not empty, and for anything else that is there
- */
-export async function checkVacant(folder: string): Promise<void> {
-  const found = await lstat(folder).catch(ignore("ENOENT"));
-  if (!found || (found.isDirectory() && (await readdir(folder)).length === 0)) return;
-  throw new CheckpointError(
-    `${folder}: exists already, expected a new or empty folder. Choose another output, or pass --overwrite.`,
-  );
 }
 
 /** What is in a partial folder but locks. */

@@ -77,11 +77,7 @@ describe("what is no recipe is refused with its line and column", () => {
       "quant_modifiers:\n  GPTQModifier: {}",
       'r.yaml:1:1: keys "quant_modifiers", expected one that ends in _stage, or modifiers such as GPTQModifier.',
     ],
-    [
-      "recipe.yam",
-      "r.yaml:1:1: no keys, expected one that ends in _stage, or modifiers such as GPTQModifier. " +
-        "If a file was meant, it does not exist.",
-    ],
+    ["text", "r.yaml:1:1: no keys, expected one that ends in _stage, or modifiers such as GPTQModifier."],
     ["", "r.yaml: no keys, expected one that ends in _stage, or modifiers such as GPTQModifier."],
     ["q_stage:\n  - A", "r.yaml:1:1: q_stage is no mapping, expected one of *_modifiers keys."],
     ["q_stage:\n  m_modifiers: 3", "r.yaml:2:16: no modifiers, expected a mapping of fields by class name."],

@@ -11,7 +11,7 @@ export interface RecipeDocument {
 }
 
 /** Modifiers under one `*_stage` key. */
-interface RecipeStage {
+export interface RecipeStage {
   /** The key without `_stage`; "default" where the recipe has no stages. */
   readonly name: string;
   readonly modifiers: readonly ModifierEntry[];
@@ -79,8 +79,7 @@ function readStages(yaml: YamlText): RecipeStage[] {
   }
   const found = entries.length === 0 ? "no keys" : `keys ${entries.map(({ name }) => `"${name}"`).join(", ")}`;
   const expected = "expected one that ends in _stage, or modifiers such as GPTQModifier";
-  const advice = isScalar(contents) ? " If a file was meant, it does not exist." : "";
-  throw new RecipeError(`${yaml.at(contents)}: ${found}, ${expected}.${advice}`);
+  throw new RecipeError(`${yaml.at(contents)}: ${found}, ${expected}.`);
 }
 
 interface Entry {

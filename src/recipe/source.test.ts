@@ -33,14 +33,16 @@ test.each(["---", "+++"])("the front matter of a .md file between %s keeps its l
   expect(locate(["x"])).toBe("r:3:3");
 });
 
-test("a missing file, and a .md file without front matter, are refused", async () => {
+test("a missing file, a folder, and a .md file without front matter, are refused", async () => {
   const path = join(await temporaryFolder({ "README.md": "# Model card" }), "README.md");
   expect(() => readRecipeText(path)).toThrow(
     new RecipeError(`${path}: no front matter, expected the recipe between two lines of ---.`),
   );
-  expect(() => readRecipeText("nowhere/r.yaml")).toThrow(
-    new RecipeError("nowhere/r.yaml: no such file, expected a recipe."),
-  );
+  for (const missing of ["nowhere/r.yaml", "nowhere/recipe"])
+    expect(() => readRecipeText(missing)).toThrow(
+      new RecipeError(`${missing}: no such file, expected a recipe. Check the path.`),
+    );
+  expect(() => readRecipeText("src")).toThrow(new RecipeError("src: not a file, expected a recipe. Check the path."));
 });
 
 test("a file larger than any recipe is not read", async () => {

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, type Stats, statSync } from "node:fs";
 import { extname } from "node:path";
 import { RecipeError } from "../errors.ts";
 import { namedRecipe } from "./named-recipes.ts";
@@ -18,21 +18,26 @@ const EXTENSIONS: readonly string[] = [".yaml", ".yml", ".json", ".md"];
  * The recipe that `source` is, that it is the name of ({@link namedRecipe}; a file of that name is `./name`), or that the file of
  * that name holds; of a `.md` file, its front matter.
  *
- * @throws RecipeError if it looks like a file's name and there is no such file.
+ * @throws RecipeError if it cannot be but a file's name and there is no such file.
  */
 export function readRecipeText(source: string): RecipeText {
   const named = namedRecipe(source);
   if (named !== undefined) return { text: named, name: source };
-  if (source.includes("\n") || !isFile(source)) {
-    if (!source.includes("\n") && EXTENSIONS.includes(extname(source))) {
-      throw new RecipeError(`${source}: no such file, expected a recipe.`);
-    }
-    return { text: source, name: "recipe" };
+  const found = source.includes("\n") ? undefined : stats(source);
+  if (!found?.isFile()) {
+    if (isText(source)) return { text: source, name: "recipe" };
+    throw new RecipeError(`${source}: ${found ? "not a file" : "no such file"}, expected a recipe. Check the path.`);
   }
-  const { size } = statSync(source);
-  if (size > LARGEST) throw new RecipeError(`${source}: ${size} bytes, expected a recipe of at most ${LARGEST}.`);
+  if (found.size > LARGEST) {
+    throw new RecipeError(`${source}: ${found.size} bytes, expected a recipe of at most ${LARGEST}.`);
+  }
   const text = readText(source);
   return { text: extname(source) === ".md" ? frontMatter(text, source) : text, name: source };
+}
+
+/** Whether it may be a recipe itself: of one line, that has a key or a list. */
+function isText(source: string): boolean {
+  return source.includes("\n") || (/^- |[:[]/.test(source) && !EXTENSIONS.includes(extname(source)));
 }
 
 function readText(path: string): string {
@@ -44,11 +49,11 @@ function readText(path: string): string {
   }
 }
 
-function isFile(path: string): boolean {
+function stats(path: string): Stats | undefined {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+    return statSync(path, { throwIfNoEntry: false });
   } catch {
-    return false; // not a name that a file can have
+    return undefined; // not a name that a file can have
   }
 }
 

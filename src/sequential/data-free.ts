@@ -1,7 +1,7 @@
 import type { CompressedModules } from "../formats/compressed-modules.ts";
 import type { Modifier } from "../modifiers/modifier.ts";
 import type { Module } from "../nn/module.ts";
-import { Stage, type StageContext, Statistics } from "./stage.ts";
+import { Stage, type StageOptions, Statistics } from "./stage.ts";
 import { Weights } from "./weights.ts";
 
 /**
@@ -12,7 +12,7 @@ import { Weights } from "./weights.ts";
  */
 export async function* compressWithoutData(
   model: Module,
-  { modifiers, ...context }: Omit<StageContext, "weights" | "statistics"> & { readonly modifiers: readonly Modifier[] },
+  { modifiers, ...context }: StageOptions & { readonly modifiers: readonly Modifier[] },
   finished = 0,
 ): AsyncGenerator<CompressedModules> {
   const weights = new Weights(model);

@@ -78,6 +78,7 @@ export class IntermediatesCache {
     );
   }
 
+  /** How many batches it holds values of. */
   get batchCount(): number {
     return this.#batches.length;
   }

@@ -10,12 +10,12 @@ import type { CalibrationExecutor, OnBatch } from "./executor.ts";
 import { type Batch, IntermediatesCache, type IntermediatesOptions } from "./intermediates.ts";
 import { LocalExecutor } from "./local-executor.ts";
 import { sampleOf } from "./self-check.ts";
-import { Stage, type StageContext, Statistics } from "./stage.ts";
+import { Stage, type StageOptions, Statistics } from "./stage.ts";
 import type { Subgraph } from "./subgraph.ts";
 import { SubgraphRuns } from "./subgraph-runs.ts";
 
 /** What {@link compressInOrder} works with. */
-export interface PipelineOptions extends Omit<StageContext, "weights" | "statistics">, IntermediatesOptions {
+export interface PipelineOptions extends StageOptions, IntermediatesOptions {
   /** Those of a recipe, initialised, in its order. */
   readonly modifiers: readonly Modifier[];
   /** Whether later subgraphs see the compressed weights; true by default. */
@@ -37,6 +37,10 @@ export interface PipelineOptions extends Omit<StageContext, "weights" | "statist
  * @returns what is to be saved, subgraph by subgraph; its memory is free once the next is asked for
  * @throws DataError naming a batch that has other keys than the first
  * @throws CompressionError naming modules with a scheme that no subgraph calls, or coupled ones that several call
+ * @example
+ * const kernels = await KernelPool.create(createMatrixProducts());
+ * const options: PipelineOptions = { modifiers, kernels, savedDType: () => "BF16", control: {} };
+ * for await (const { quantized } of compressInOrder(subgraphs, dispatched, batches, options)) console.log(quantized.size);
  */
 export async function* compressInOrder(
   subgraphs: readonly Subgraph[],

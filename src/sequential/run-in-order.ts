@@ -8,6 +8,10 @@ import type { Subgraph } from "./subgraph.ts";
  * Runs all batches through the subgraphs, one subgraph after another, with the weights of one in memory.
  *
  * @returns what the last subgraph returns, batch by batch
+ * @example
+ * const dispatched = await dispatchForSequential(model);
+ * const subgraphs = traceSubgraphs(model, batches[0], model.noSplitModules);
+ * for await (const { logits } of runInOrder(subgraphs, dispatched, batches)) console.log(logits);
  */
 export async function* runInOrder(
   subgraphs: readonly Subgraph[],

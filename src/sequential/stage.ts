@@ -61,14 +61,20 @@ function merge(tap: Tap, before: Statistic, seen: Statistic): Statistic {
   return mergeStatistics(tap.reduce, { ...before, value: copy }, seen);
 }
 
-/** What a stage works with. */
-export interface StageContext {
-  readonly weights: Weights;
-  readonly statistics: Statistics;
+/** What all stages of a run share. */
+export interface StageOptions {
+  /** Loops that compress, on several threads. */
   readonly kernels: KernelPool;
   /** The dtype that a parameter is saved in. */
   readonly savedDType: (parameter: Parameter) => FloatDType;
+  /** Is told of progress and warnings, and may stop the run. */
   readonly control: RunControl;
+}
+
+/** What a stage works with. */
+interface StageContext extends StageOptions {
+  readonly weights: Weights;
+  readonly statistics: Statistics;
 }
 
 /** One subgraph while its modules are compressed, by one modifier after another. */

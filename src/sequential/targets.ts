@@ -1,6 +1,7 @@
 import { RecipeError } from "../errors.ts";
 import type { Graph } from "../fx/graph.ts";
 import type { Node } from "../fx/node.ts";
+import type { Modifier } from "../modifiers/modifier.ts";
 import type { Module } from "../nn/module.ts";
 
 /** All nodes that call a target. A module that is called twice has two. Follows `find_target_nodes`. */
@@ -32,12 +33,6 @@ export function getSequentialAncestors(model: Module, targets: ReadonlySet<Modul
   return ancestors;
 }
 
-/** Something that may name sequential targets, as a modifier does. */
-interface NamesTargets {
-  readonly name: string;
-  readonly sequentialTargets?: readonly string[];
-}
-
 /** The part of the one-shot arguments that names targets. */
 export interface TargetArguments {
   /** Patterns of the modules to compress one after another; by default the decoder layers. */
@@ -58,7 +53,7 @@ export interface TargetArguments {
  * @throws RecipeError that names both sides when more than one gives targets
  */
 export function getSequentialTargets(
-  modifiers: readonly NamesTargets[],
+  modifiers: readonly Pick<Modifier, "name" | "sequentialTargets">[],
   model: Module & { readonly noSplitModules: readonly string[] },
   { sequentialTargets, onePass }: TargetArguments = {},
 ): readonly string[] {

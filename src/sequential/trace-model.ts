@@ -31,7 +31,13 @@ export interface SubgraphSummary {
   readonly code: readonly string[];
 }
 
-/** Traces a checkpoint's model without reading any weight, and tells what its subgraphs are. */
+/**
+ * Traces a checkpoint's model without reading any weight, and tells what its subgraphs are.
+ *
+ * @throws RecipeError for sequential targets that match nothing
+ * @example
+ * for (const { targets, outputs } of await traceModel({ model: "SmolLM2-135M" })) console.log(targets, outputs);
+ */
 export async function traceModel({
   model: id,
   targetsPerSubgraph,

@@ -1,5 +1,6 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { toTensor } from "../data/batches.ts";
+import { checkTokens } from "../data/check-tokens.ts";
 import { loadEvaluationWindows } from "../data/evaluation.ts";
 import { loadTokenizer } from "../data/tokenizer.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -29,9 +30,13 @@ export async function loadSamples(
   model: CausalLM,
   { dataset, windows = 4, length = 128 }: SampleOptions = {},
 ): Promise<Batch[]> {
-  if (dataset !== undefined)
-    return loadEvaluationWindows(dataset, { tokenizer: await loadTokenizer(checkpoint.folder), windows, length });
   const vocabulary = model.lm_head.outFeatures;
+  if (dataset !== undefined) {
+    const tokenizer = await loadTokenizer(checkpoint.folder);
+    const found = await loadEvaluationWindows(dataset, { tokenizer, windows, length });
+    checkTokens(dataset, found, vocabulary);
+    return found;
+  }
   const passages = await encodePassages(checkpoint, vocabulary);
   const rows = passages.length > 0 ? passages : [anyTokens(vocabulary)];
   return rows.map((ids) => ({ input_ids: toTensor([ids.slice(0, length)]) }));

@@ -75,9 +75,9 @@ async function planFiles(
     ...tokenizer.metadata,
   ]);
   const { num_attention_heads: queries, num_key_value_heads: keys } = config;
-  const heads = architecture.interleavesRotation ? { queries, keys } : undefined;
-  const tensors = [...stackExperts(planned), ...ropeTensors(config)];
-  return { name: `${settings.name}-${fileType}`, metadata, tensors, heads, warnings: tokenizer.warnings };
+  const order = { architecture, heads: { queries, keys } };
+  const tensors = [...stackExperts(planned), ...ropeTensors(architecture, config)];
+  return { name: `${settings.name}-${fileType}`, metadata, tensors, order, warnings: tokenizer.warnings };
 }
 
 /** Says which weights have another type than is asked for, because their rows are no whole blocks. */
@@ -94,8 +94,8 @@ function warnOfStandIns({ tensors }: ModelFiles, dtype: TensorType | undefined, 
 /** The type of most of the matrices' elements. */
 function mostCommonType(tensors: readonly PlannedTensor[]): TensorType {
   const counts = new Map<TensorType, number>();
-  for (const { type, shape, path } of tensors) {
-    if (shape.length < 2 || !path.startsWith("model.layers.")) continue;
+  for (const { type, shape, name } of tensors) {
+    if (shape.length < 2 || !name.startsWith("blk.")) continue;
     counts.set(type, (counts.get(type) ?? 0) + shape[0] * shape[1]);
   }
   return [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most))[0];

@@ -5,7 +5,6 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { CompressionStage, Modifier, ModifierContext } from "../modifier.ts";
 import { bySharedInput } from "../shared-input.ts";
 import type { Reduction, Statistic, Tap } from "../tap.ts";
-import type { OwlSurvey } from "./owl.ts";
 import type { PrunedLinear } from "./pruned-linears.ts";
 import { pruneByRow, type Sparsity, wandaScores, withZeros } from "./scores.ts";
 import { type SparsityOptions, SparsityPlan } from "./sparsity-plan.ts";
@@ -35,7 +34,7 @@ export abstract class CalibratedPruning<Options extends SparsityOptions> impleme
     return this.plan.targets;
   }
 
-  get survey(): OwlSurvey | undefined {
+  get survey(): Modifier | undefined {
     return this.plan.survey;
   }
 
