@@ -26,8 +26,8 @@ export class Checkpoint {
     readonly config: Readonly<Record<string, unknown>>,
     /** Every tensor by name. */
     readonly tensors: ReadonlyMap<string, TensorInfo>,
-    /** The file that it is unpacked from, if that is GGUF. */
-    readonly gguf?: UnpackedGguf,
+    /** Called when it is closed. */
+    private readonly onClose?: () => Promise<void>,
   ) {}
 
   /** What is known of a tensor. @throws CheckpointError for a name that is not in the checkpoint */
@@ -115,7 +115,7 @@ export class Checkpoint {
     const handles = await Promise.all(this.#handles.values());
     this.#handles.clear();
     await Promise.all(handles.map((handle) => handle.close()));
-    if (this.gguf) await rm(this.folder, { recursive: true, force: true });
+    await this.onClose?.();
   }
 
   #open(file: string): Promise<FileHandle> {
@@ -145,10 +145,7 @@ export class Checkpoint {
  * await checkpoint.close();
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
-  if (isGgufPath(folder)) {
-    const gguf = await unpackGguf(folder);
-    return new Checkpoint(gguf.folder, gguf.config, gguf.tensors, gguf);
-  }
+  if (isGgufPath(folder)) return checkpointOf(await unpackGguf(folder));
   const files = await readdir(folder).catch((cause) => {
     throw new CheckpointError(
       `${folder}: cannot be read, expected a checkpoint's folder. Check the path of the model.`,
@@ -159,6 +156,11 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   });
   const config = await readJsonFile(join(folder, "config.json"), configSchema);
   return new Checkpoint(folder, config, await readTensors(folder, files));
+}
+
+/** An unpacked GGUF file as a checkpoint, which removes what was unpacked when it is closed. */
+export function checkpointOf({ folder, config, tensors }: UnpackedGguf): Checkpoint {
+  return new Checkpoint(folder, config, tensors, () => rm(folder, { recursive: true, force: true }));
 }
 
 /** A tensor as the model has it, from all of its bytes. */

@@ -30,7 +30,7 @@ export interface UnpackedGguf {
 }
 
 /** One of the files of a model. */
-export interface GgufPart extends GgufHeader {
+interface GgufPart extends GgufHeader {
   readonly file: string;
 }
 

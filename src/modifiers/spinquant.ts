@@ -13,16 +13,16 @@ import { findResidualStream, type ResidualStream } from "./rotation/residual-str
 import { rotateAxis } from "./rotation/rotate-axis.ts";
 import { findValueHeads, type ValueHeads } from "./rotation/value-heads.ts";
 
-type SpinQuantRotation = "R1" | "R2" | "R4";
-
 /** Options of {@link SpinQuantModifier}. */
 export interface SpinQuantOptions extends RotationOptions {
   /**
    * R1: what is passed from layer to layer. R2: the values of each attention, head by head. R4: what a feed-forward's last
    * linear reads, which stays at run time. R1 and R2 by default.
    */
-  readonly rotations?: readonly SpinQuantRotation[];
+  readonly rotations?: readonly ("R1" | "R2" | "R4")[];
 }
+
+type SpinQuantRotation = NonNullable<SpinQuantOptions["rotations"]>[number];
 
 /**
  * SpinQuant (arXiv:2405.16406) with rotations R1 and R2, that are moved into the weights: outliers of single columns are spread over all,

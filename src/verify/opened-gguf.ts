@@ -1,5 +1,5 @@
-import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
-import type { UnpackedGguf } from "../checkpoint/gguf-file.ts";
+import { type Checkpoint, checkpointOf } from "../checkpoint/checkpoint.ts";
+import { type UnpackedGguf, unpackGguf } from "../checkpoint/gguf-file.ts";
 import { parameterName } from "../gguf/tensor-names.ts";
 import { isPlainType } from "../gguf/tensor-types.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -16,9 +16,10 @@ export interface OpenedGguf extends Pick<UnpackedGguf, "parts" | "reader" | "arc
 
 /** Opens a file without trusting that it holds what it should. @throws LayerwiseError for what cannot be read at all */
 export async function openGguf(path: string): Promise<OpenedGguf> {
-  const checkpoint = await openCheckpoint(path);
+  const unpacked = await unpackGguf(path);
+  const checkpoint = checkpointOf(unpacked);
   try {
-    const { parts, reader, architecture } = checkpoint.gguf as UnpackedGguf;
+    const { parts, reader, architecture } = unpacked;
     return { path, parts, reader, architecture, checkpoint, model: createModel(checkpoint.config, { where: path }) };
   } catch (error) {
     await checkpoint.close();
