@@ -53,8 +53,8 @@ export interface MeasuredExport {
 }
 
 /** Exports a model and checks what was written, in a process of its own. */
-export async function measureExport({ model, output, format, dtype, maxShardSize = 0 }: MeasuredExport): Promise<Cost> {
-  return measureProgram("export.mjs", [model, output, format, dtype, String(maxShardSize)], true);
+export async function measureExport({ model, output, format, dtype, maxShardSize }: MeasuredExport): Promise<Cost> {
+  return measureProgram("export.mjs", [model, output, format, dtype, String(maxShardSize ?? "")], true);
 }
 
 /** What a program beside this one prints last, as JSON. */
