@@ -2,12 +2,16 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-/** What bench/compress.mjs tells of a run. */
-export interface Measurement {
+/** What bench/export.mjs tells of a run. */
+export interface Cost {
   readonly seconds: number;
   /** Seconds of all cores together, which other processes hardly change. */
   readonly coreSeconds: number;
   readonly peakBytes: number;
+}
+
+/** What bench/compress.mjs tells of a run. */
+export interface Measurement extends Cost {
   readonly phases: Readonly<Record<string, number>>;
 }
 
@@ -34,12 +38,32 @@ export function here(path: string): string {
 /** Compresses as a recipe says, in a process of its own, whose peak memory is therefore the run's. */
 export async function measure({ model, dataset, output, samples, ...run }: MeasuredRun): Promise<Measurement> {
   const { recipe = here("gptq-w4g64.yaml"), passes = "", precision = "F32" } = run;
-  // As the command line does; see src/cli/main.ts.
-  const args = ["--no-incremental-marking", here("compress.mjs")];
-  const env = run.givesBack ? { ...process.env, MALLOC_MMAP_THRESHOLD_: "131072" } : process.env;
-  const own = [model, dataset, output, String(samples), recipe, String(passes), precision];
+  const args = [model, dataset, output, String(samples), recipe, String(passes), precision];
+  return measureProgram("compress.mjs", args, run.givesBack);
+}
+
+/** What is exported, and how. */
+export interface MeasuredExport {
+  readonly model: string;
+  readonly output: string;
+  readonly format: string;
+  readonly dtype: string;
+  /** Bytes of one file of weights. */
+  readonly maxShardSize?: number;
+}
+
+/** Exports a model and checks what was written, in a process of its own. */
+export async function measureExport({ model, output, format, dtype, maxShardSize }: MeasuredExport): Promise<Cost> {
+  return measureProgram("export.mjs", [model, output, format, dtype, String(maxShardSize ?? "")], true);
+}
+
+/** What a program beside this one prints last, as JSON. */
+async function measureProgram<Result>(program: string, args: readonly string[], givesBack = false): Promise<Result> {
+  const env = givesBack ? { ...process.env, MALLOC_MMAP_THRESHOLD_: "131072" } : process.env;
   const options = { maxBuffer: 2 ** 26, env };
-  const { stdout } = await promisify(execFile)(process.execPath, [...args, ...own], options);
+  // As the command line does; see src/cli/main.ts.
+  const node = ["--no-incremental-marking", here(program)];
+  const { stdout } = await promisify(execFile)(process.execPath, [...node, ...args], options);
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 }
 

@@ -59,10 +59,13 @@ describe("under teacher forcing, llama.cpp's best next token is that of our eval
 });
 
 describe("llama.cpp cuts 200 varied strings into the tokens of tokenizer.json", { timeout: 300_000 }, () => {
-  test.each(PRE_TOKENIZERS.map(({ name }) => name))("with the pre-tokenizer %s", async (name) => {
+  test.each([
+    ...PRE_TOKENIZERS.map(({ name }) => [name, "as it is", {}] as const),
+    ["gpt-2", "said to fall back to bytes", { byte_fallback: true }] as const,
+  ])("with the pre-tokenizer %s, %s", async (name, _, settings) => {
     const folder = await temporaryFolder();
     await cp(moby, folder, { recursive: true });
-    await writeFile(join(folder, "tokenizer.json"), JSON.stringify(await tokenizerWith(name)));
+    await writeFile(join(folder, "tokenizer.json"), JSON.stringify(await tokenizerWith(name, settings)));
     const { tokenizer } = await tokenizerFiles(folder);
     const model = await openGguf(await exportGguf(folder));
     expect(VARIED_STRINGS.map((text) => tokenize(model, text))).toEqual(
@@ -71,8 +74,8 @@ describe("llama.cpp cuts 200 varied strings into the tokens of tokenizer.json", 
   });
 });
 
-/** moby-tiny's tokenizer.json with another pre-tokenizer. */
-async function tokenizerWith(name: string): Promise<object> {
+/** moby-tiny's tokenizer.json with another pre-tokenizer, and other settings of its model. */
+async function tokenizerWith(name: string, settings: object): Promise<object> {
   const json = JSON.parse(await readFile(join(moby, "tokenizer.json"), "utf8"));
   const { steps, ignoresMerges } = PRE_TOKENIZERS.find((known) => known.name === name) ?? PRE_TOKENIZERS[0];
   const pretokenizers = steps.map((step) =>
@@ -81,6 +84,6 @@ async function tokenizerWith(name: string): Promise<object> {
       : { type: "Split", pattern: { Regex: step }, behavior: "Isolated", invert: false },
   );
   if (!steps.includes(null)) pretokenizers.push({ type: "ByteLevel", add_prefix_space: false, use_regex: false });
-  const model = { ...json.model, ignore_merges: ignoresMerges };
+  const model = { ...json.model, ...settings, ignore_merges: ignoresMerges };
   return { ...json, model, pre_tokenizer: { type: "Sequence", pretokenizers } };
 }

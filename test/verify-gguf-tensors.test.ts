@@ -1,5 +1,5 @@
 import { truncate, writeFile } from "node:fs/promises";
-import { halvesOrder, reorderRows } from "../src/gguf/rotary-rows.ts";
+import { interleavedOrder, inverseOrder, reorderRows } from "../src/gguf/row-order.ts";
 import type { Damage } from "./damage.ts";
 import { editEntries, editGguf, type GgufContent, ggufIn, tensorIn, testGgufDamages } from "./damaged-gguf.ts";
 
@@ -28,7 +28,7 @@ function swap(content: GgufContent, a: string, b: string): void {
 function undoInterleaving(content: GgufContent, name: string, heads: number): void {
   const tensor = tensorIn(content, name);
   const [rows] = tensor.shape;
-  tensor.bytes = reorderRows(tensor.bytes, tensor.bytes.length / rows, halvesOrder(rows, heads));
+  tensor.bytes = reorderRows(tensor.bytes, tensor.bytes.length / rows, inverseOrder(interleavedOrder(rows, heads)));
 }
 
 const OFF = /its weight is -?\d+\.\d dB above its error, expected/;

@@ -2,11 +2,11 @@ import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
-import { reorderRows } from "../gguf/rotary-rows.ts";
+import { reorderRows } from "../gguf/row-order.ts";
 import { Buffers } from "../tensor/buffers.ts";
 import { isFloatDType, narrowEnd, toFloat32, widenInPlace } from "../tensor/convert.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { isGgufPath, unpackGguf } from "./gguf-file.ts";
+import { isGgufPath, type UnpackedGguf, unpackGguf } from "./gguf-file.ts";
 import { readJsonFile } from "./json-file.ts";
 import { readAt } from "./read-at.ts";
 import { readHeader, type TensorEncoding, type TensorInfo } from "./safetensors.ts";
@@ -26,8 +26,8 @@ export class Checkpoint {
     readonly config: Readonly<Record<string, unknown>>,
     /** Every tensor by name. */
     readonly tensors: ReadonlyMap<string, TensorInfo>,
-    /** Called when it is closed. */
-    private readonly onClose?: () => Promise<void>,
+    /** The file that it is unpacked from, if that is GGUF. */
+    readonly gguf?: UnpackedGguf,
   ) {}
 
   /** What is known of a tensor. @throws CheckpointError for a name that is not in the checkpoint */
@@ -115,7 +115,7 @@ export class Checkpoint {
     const handles = await Promise.all(this.#handles.values());
     this.#handles.clear();
     await Promise.all(handles.map((handle) => handle.close()));
-    await this.onClose?.();
+    if (this.gguf) await rm(this.folder, { recursive: true, force: true });
   }
 
   #open(file: string): Promise<FileHandle> {
@@ -146,9 +146,8 @@ export class Checkpoint {
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   if (isGgufPath(folder)) {
-    const unpacked = await unpackGguf(folder);
-    const remove = () => rm(unpacked.folder, { recursive: true, force: true });
-    return new Checkpoint(unpacked.folder, unpacked.config, unpacked.tensors, remove);
+    const gguf = await unpackGguf(folder);
+    return new Checkpoint(gguf.folder, gguf.config, gguf.tensors, gguf);
   }
   const files = await readdir(folder).catch((cause) => {
     throw new CheckpointError(

@@ -2,6 +2,7 @@ import { type FileHandle, mkdtemp, open, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
+import type { Architecture } from "../gguf/architectures.ts";
 import { decodeTensor } from "../gguf/decode-tensor.ts";
 import { HeaderTooShort } from "../gguf/header-reader.ts";
 import { MetadataReader } from "../gguf/metadata-reader.ts";
@@ -16,8 +17,11 @@ import { tensorInfos } from "./gguf-tensors.ts";
 import { readAt } from "./read-at.ts";
 import type { TensorInfo } from "./safetensors.ts";
 
-/** A GGUF file as a checkpoint's parts. */
-interface UnpackedGguf {
+/** A GGUF file, what it says, and what it is as a checkpoint. */
+export interface UnpackedGguf {
+  readonly parts: readonly GgufPart[];
+  readonly reader: MetadataReader;
+  readonly architecture: Architecture;
   /** A temporary folder with config.json and the tokenizer's files. */
   readonly folder: string;
   readonly config: Readonly<Record<string, unknown>>;
@@ -45,7 +49,7 @@ export function isGgufPath(path: string): boolean {
  * @throws CheckpointError for a file that is broken, or of a model that layerwise does not know
  */
 export async function unpackGguf(path: string): Promise<UnpackedGguf> {
-  const parts = await readGgufParts(path);
+  const parts = await readParts(path);
   const reader = new MetadataReader(path, parts[0].metadata);
   const architecture = architectureOfFile(reader);
   const names = new Set(parts.flatMap(({ tensors }) => tensors.map(({ name }) => name)));
@@ -64,11 +68,11 @@ export async function unpackGguf(path: string): Promise<UnpackedGguf> {
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
-  return { folder, config, tensors };
+  return { parts, reader, architecture, folder, config, tensors };
 }
 
 /** Reads the headers of all files of a model, whose first one is at `path`. @throws CheckpointError for one that is broken */
-export async function readGgufParts(path: string): Promise<GgufPart[]> {
+async function readParts(path: string): Promise<GgufPart[]> {
   const parts: GgufPart[] = [];
   for (const file of shardPaths(path)) parts.push({ file, ...(await readHeader(file)) });
   return parts;

@@ -2,14 +2,12 @@ import { CheckpointError } from "../errors.ts";
 import type { Architecture } from "../gguf/architectures.ts";
 import { decodeTensor } from "../gguf/decode-tensor.ts";
 import type { PlacedTensor } from "../gguf/parse-header.ts";
-import { halvesOrder, rotatedRows } from "../gguf/rotary-rows.ts";
-import { isOffset, parameterName, ROPE_FACTOR_TENSORS } from "../gguf/tensor-names.ts";
+import { type Heads, inverseOrder, reorderingOf } from "../gguf/row-order.ts";
+import { isOffset, isTransposed, parameterName, ROPE_FACTOR_TENSORS } from "../gguf/tensor-names.ts";
 import { isPlainType } from "../gguf/tensor-types.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { transpose } from "../tensor/transpose.ts";
 import type { TensorEncoding, TensorInfo } from "./safetensors.ts";
-
-/** How many heads queries have, and keys. */
-type Heads = Readonly<Record<"queries" | "keys", number>>;
 
 /** More than any model has. */
 const MOST_EXPERTS = 4096;
@@ -56,10 +54,15 @@ function tensorInfo(
 ): TensorInfo {
   const isRow = shape.length === 1 && name.endsWith("shared_expert_gate.weight"); // leading ones are lost in some files
   const info = { name, shape: isRow ? [1, ...shape] : shape, file, begin, end };
-  const rotated = architecture.interleavesRotation ? rotatedRows(name) : null;
+  const reordering = reorderingOf(architecture, name);
   const addsOne = isOffset(architecture, name);
-  if (isPlainType(type) && !rotated && !addsOne) return { ...info, dtype: type };
-  const places = rotated ? halvesOrder(shape[0], checkHeads(file, stored, shape[0], heads[rotated])) : undefined;
+  if (isTransposed(architecture, name) && shape.length === 2) {
+    const decode: TensorEncoding["decode"] = (bytes, own) => transpose(decodeTensor(type, own.toReversed(), bytes));
+    return { ...info, shape: shape.toReversed(), dtype: "F32", encoding: { name: type, transposed: true, decode } };
+  }
+  if (isPlainType(type) && !reordering && !addsOne) return { ...info, dtype: type };
+  const places =
+    reordering && inverseOrder(reordering.order(shape[0], checkHeads(file, stored, shape[0], heads, reordering)));
   const decode: TensorEncoding["decode"] = (bytes, own) => {
     const values = decodeTensor(type, own, bytes);
     return addsOne
@@ -73,7 +76,15 @@ function tensorInfo(
   return { ...info, dtype: "F32", encoding: { name: type, places, decode } };
 }
 
-function checkHeads(file: string, tensor: string, rows: number, heads: number): number {
-  if (Number.isInteger(rows / heads / 2)) return heads;
-  throw new CheckpointError(`${file}: ${tensor} has ${rows} rows, expected an even number for each of ${heads} heads.`);
+function checkHeads(
+  file: string,
+  tensor: string,
+  rows: number,
+  heads: Heads,
+  { heads: kind, parts }: NonNullable<ReturnType<typeof reorderingOf>>,
+): number {
+  if (Number.isInteger(rows / heads[kind] / parts)) return heads[kind];
+  throw new CheckpointError(
+    `${file}: ${tensor} has ${rows} rows, expected a multiple of ${parts} for each of ${heads[kind]} heads.`,
+  );
 }

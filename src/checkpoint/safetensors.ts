@@ -28,6 +28,8 @@ export interface TensorEncoding {
   readonly name: string;
   /** Where rows lie in another order than the model has them: row i of the model is row `places[i]` of the file. */
   readonly places?: Uint32Array;
+  /** Whether the file has [columns, rows]: only the whole can be decoded. */
+  readonly transposed?: boolean;
   /** The values of whole rows' bytes; `shape` is that of these rows. */
   decode(bytes: Uint8Array, shape: readonly number[]): Tensor<"F32">;
 }

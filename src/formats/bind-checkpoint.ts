@@ -101,7 +101,8 @@ class StoredTensors {
     const { tensors } = this.checkpoint;
     const info = tensors.get(name);
     if (info) {
-      const readRows = (rows: readonly number[]) => this.checkpoint.readRows(name, rows);
+      const byRows = (rows: readonly number[]) => this.checkpoint.readRows(name, rows);
+      const readRows = info.encoding?.transposed ? undefined : byRows;
       const read = (buffers?: Buffers) => this.checkpoint.read(name, buffers);
       const readFloat32 = (buffers?: Buffers) => this.checkpoint.readFloat32(name, buffers);
       return { name, dtype: info.dtype, shape: info.shape, read, readFloat32, readRows };

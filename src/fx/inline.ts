@@ -3,7 +3,6 @@ import { isComposite } from "./function.ts";
 import { type Graph, getitem } from "./graph.ts";
 import type { GraphModule } from "./graph-module.ts";
 import { Node } from "./node.ts";
-import type { Traceable } from "./traceable.ts";
 import { Tracer } from "./tracer.ts";
 
 /** A node of the graph that was inlined, for each node made from it: what an error message points at. */
@@ -27,7 +26,6 @@ export function inlineCalls(
 class InliningTracer extends Tracer {
   inline({ root, graph: source }: GraphModule, selectOutputs: SelectOutputs): { graph: Graph; origins: Origins } {
     const graph = this.begin(root);
-    const modules = new Map(root.namedModules());
     const values = new Map<Node, Node>();
     const origins = new Map<Node, Node>();
     // Inputs first: what the calls record must not take their names.
@@ -41,21 +39,21 @@ class InliningTracer extends Tracer {
       }
       const inputs = node.inputs.map((input) => values.get(input) as Node);
       const first = graph.nodes.length;
-      values.set(node, this.#replay(node, inputs, graph, modules));
+      values.set(node, this.#replay(node, inputs, graph));
       for (const made of graph.nodes.slice(first)) origins.set(made, node);
     }
     return { graph: this.finish(), origins };
   }
 
-  #replay(node: Node, inputs: Node[], graph: Graph, modules: ReadonlyMap<string, Traceable>): Node {
-    if (node.op === "call_module") return this.#enter(node, inputs, modules);
+  #replay(node: Node, inputs: Node[], graph: Graph): Node {
+    if (node.op === "call_module") return this.#enter(node, inputs);
     if (isComposite(node.target)) return this.callFunction(node.target, inputs, node.attrs);
     if (node.target === getitem) return graph.getItem(inputs[0], node.attrs.index as number);
     return graph.copyNode(node, inputs);
   }
 
-  #enter(node: Node, inputs: Node[], modules: ReadonlyMap<string, Traceable>): Node {
-    const module = modules.get(node.targetName);
+  #enter(node: Node, inputs: Node[]): Node {
+    const module = this.moduleAt(node.targetName);
     const args: (Node | null)[] = [...inputs];
     for (const index of (node.attrs.absent ?? []) as number[]) args.splice(index, 0, null);
     const result = module && this.callModule(module, args);

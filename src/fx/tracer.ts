@@ -13,6 +13,7 @@ import type { ValueType } from "./types.ts";
  */
 export class Tracer implements Recorder {
   #graph = new Graph(this);
+  #modules: ReadonlyMap<string, Traceable> = new Map();
   #paths = new Map<Traceable, string>();
   #parameterPaths = new Map<TraceableParameter, string>();
   #attributes = new Map<string, Node>();
@@ -49,11 +50,17 @@ export class Tracer implements Recorder {
   /** Starts an empty graph whose calls resolve in `root`. For tracers that do not begin at a forward. */
   protected begin(root: Traceable): Graph {
     this.#graph = new Graph(this);
-    this.#paths = new Map([...root.namedModules()].map(([path, module]) => [module, path]));
+    this.#modules = new Map(root.namedModules());
+    this.#paths = new Map([...this.#modules].map(([path, module]) => [module, path]));
     this.#parameterPaths = new Map([...root.namedParameters()].map(([path, parameter]) => [parameter, path]));
     this.#attributes = new Map();
     this.#stack = [];
     return this.#graph;
+  }
+
+  /** The module at a dotted path below the root, if there is one. */
+  protected moduleAt(path: string): Traceable | undefined {
+    return this.#modules.get(path);
   }
 
   /** Removes what nobody reads, checks the graph and hands it over. */

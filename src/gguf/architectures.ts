@@ -1,10 +1,10 @@
-/** A number of config.json that a file keeps under a key of its own, if there is one. */
+/** A number, or a yes or no, of config.json that a file keeps under a key of its own, if there is one. */
 interface ConfigKey {
   /** Below the architecture's name. */
   readonly key: string;
   readonly field: string;
-  readonly type: "uint32" | "float32";
-  /** Whether llama.cpp has another number in mind where there is none. */
+  readonly type: "uint32" | "float32" | "bool";
+  /** Whether llama.cpp has another value in mind where there is none. */
   readonly isRequired?: boolean;
 }
 
@@ -39,21 +39,42 @@ export interface Architecture {
    * second: rows of queries and keys are reordered then.
    */
   readonly interleavesRotation?: boolean;
+  /**
+   * Whether rows of the fused projection are all queries, then all keys, then all values. The model has those of each head side by
+   * side.
+   */
+  readonly groupsFusedRows?: boolean;
+  /** Whether the matrices of layers are [in, out] in the model. A file has [out, in]. */
+  readonly transposesLayers?: boolean;
   /** Whether norms scale by 1 + weight. A file holds what they scale by. */
   readonly offsetsNorms?: boolean;
+  /** Whether positions have embeddings, instead of rotations of queries and keys. */
+  readonly embedsPositions?: boolean;
   /** Whether only the first columns of a head may be rotated. */
   readonly rotatesPartially?: boolean;
   /** Kinds of stretched angles that tensors tell of. */
   readonly ropeTensors?: readonly ("llama3" | "longrope")[];
   /** Which layers see a sliding window; undefined where none does. */
   readonly sliding?: SlidingLayers;
+  /** Names of modules outside of decoder layers, and what they are called. */
+  readonly outerModules?: Readonly<Record<string, string>>;
+  /** What decoder layers are below; `model.layers` by default. */
+  readonly layers?: string;
   /** Names of modules below a decoder layer, and what they are called below `blk.N`; `*` is an expert's number. */
   readonly layerModules: Readonly<Record<string, string>>;
+  /** What config.json calls fields that other models have under another name. */
+  readonly fieldNames?: Readonly<Record<string, string>>;
   /** Keys that other architectures lack. */
   readonly keys?: readonly ConfigKey[];
   /** Fields of config.json that no key tells of: llama.cpp computes as if they were these. */
   assumes?(config: Dimensions): Readonly<Record<string, unknown>>;
 }
+
+/** The key of the ε of norms that subtract the mean; others have `attention.layer_norm_rms_epsilon`. */
+export const LAYER_NORM_EPSILON = "attention.layer_norm_epsilon";
+
+/** The table of learnt positions, which llama.cpp adds in float32. */
+export const POSITION_EMBEDDING = "position_embd";
 
 const ATTENTION = {
   input_layernorm: "attn_norm",
@@ -212,5 +233,66 @@ export const ARCHITECTURES: readonly Architecture[] = [
     },
     keys: [{ key: "attention.sliding_window", field: "sliding_window", type: "uint32" }],
     assumes: (config) => ({ head_dim: sharedSize(config) }),
+  },
+  {
+    name: "gpt2",
+    modelTypes: ["gpt2"],
+    className: "GPT2LMHeadModel",
+    transposesLayers: true,
+    embedsPositions: true,
+    outerModules: {
+      "transformer.wte": "token_embd",
+      "transformer.wpe": POSITION_EMBEDDING,
+      "transformer.ln_f": "output_norm",
+      lm_head: "output",
+    },
+    layers: "transformer.h",
+    layerModules: {
+      ln_1: "attn_norm",
+      "attn.c_attn": "attn_qkv",
+      "attn.c_proj": "attn_output",
+      ln_2: "ffn_norm",
+      "mlp.c_fc": "ffn_up",
+      "mlp.c_proj": "ffn_down",
+    },
+    fieldNames: {
+      hidden_size: "n_embd",
+      intermediate_size: "n_inner",
+      num_hidden_layers: "n_layer",
+      num_attention_heads: "n_head",
+      max_position_embeddings: "n_positions",
+    },
+    keys: [{ key: LAYER_NORM_EPSILON, field: "layer_norm_epsilon", type: "float32", isRequired: true }],
+    assumes: () => ({
+      activation_function: "gelu_new",
+      scale_attn_weights: true,
+      scale_attn_by_inverse_layer_idx: false,
+    }),
+  },
+  {
+    name: "gptneox",
+    modelTypes: ["gpt_neox"],
+    className: "GPTNeoXForCausalLM",
+    groupsFusedRows: true,
+    rotatesPartially: true,
+    outerModules: {
+      "gpt_neox.embed_in": "token_embd",
+      "gpt_neox.final_layer_norm": "output_norm",
+      embed_out: "output",
+    },
+    layers: "gpt_neox.layers",
+    layerModules: {
+      input_layernorm: "attn_norm",
+      "attention.query_key_value": "attn_qkv",
+      "attention.dense": "attn_output",
+      post_attention_layernorm: "ffn_norm",
+      "mlp.dense_h_to_4h": "ffn_up",
+      "mlp.dense_4h_to_h": "ffn_down",
+    },
+    keys: [
+      { key: LAYER_NORM_EPSILON, field: "layer_norm_eps", type: "float32", isRequired: true },
+      { key: "use_parallel_residual", field: "use_parallel_residual", type: "bool", isRequired: true },
+    ],
+    assumes: () => ({ attention_bias: true, hidden_act: "gelu" }),
   },
 ];

@@ -1,5 +1,5 @@
 import { CheckpointError } from "../errors.ts";
-import { ARCHITECTURES, type Architecture } from "./architectures.ts";
+import { ARCHITECTURES, type Architecture, LAYER_NORM_EPSILON } from "./architectures.ts";
 import type { MetadataReader } from "./metadata-reader.ts";
 import { type RopeFactors, ropesOfFile } from "./rope-config.ts";
 
@@ -30,7 +30,7 @@ export function configOfFile(
   tensors: ReadonlySet<string>,
   factors: RopeFactors,
 ): Record<string, unknown> {
-  const { name, modelTypes, className } = architecture;
+  const { name, modelTypes, className, fieldNames = {} } = architecture;
   const key = (rest: string) => `${name}.${rest}`;
   const [hidden_size, heads] = [reader.number(key("embedding_length")), reader.number(key("attention.head_count"))];
   const dimensions = {
@@ -39,7 +39,7 @@ export function configOfFile(
     num_attention_heads: heads,
     head_dim: reader.number(key("attention.key_length"), hidden_size / heads),
   };
-  return {
+  const config = {
     model_type: modelTypes[0],
     architectures: [className],
     vocab_size: reader.number(key("vocab_size"), reader.texts("tokenizer.ggml.tokens").length),
@@ -47,8 +47,8 @@ export function configOfFile(
     intermediate_size: reader.number(key("feed_forward_length")),
     num_key_value_heads: reader.number(key("attention.head_count_kv"), heads),
     max_position_embeddings: reader.number(key("context_length")),
-    rms_norm_eps: singlePrecision(reader.number(key("attention.layer_norm_rms_epsilon"))),
-    ...ropesOfFile(reader, architecture, dimensions.head_dim, factors),
+    ...rmsEpsilon(reader, architecture),
+    ...(architecture.embedsPositions ? {} : ropesOfFile(reader, architecture, dimensions.head_dim, factors)),
     tie_word_embeddings: !tensors.has("output.weight"),
     ...(name.startsWith("qwen2") ? {} : { attention_bias: tensors.has("blk.0.attn_q.bias") }),
     mlp_bias: tensors.has("blk.0.ffn_up.bias"),
@@ -58,12 +58,20 @@ export function configOfFile(
     bos_token_id: reader.optional("tokenizer.ggml.bos_token_id"),
     eos_token_id: reader.optional("tokenizer.ggml.eos_token_id"),
   };
+  return Object.fromEntries(Object.entries(config).map(([field, value]) => [fieldNames[field] ?? field, value]));
+}
+
+/** Of norms that do not subtract the mean. */
+function rmsEpsilon(reader: MetadataReader, { name, keys = [] }: Architecture): Record<string, number> {
+  if (keys.some(({ key }) => key === LAYER_NORM_EPSILON)) return {};
+  return { rms_norm_eps: singlePrecision(reader.number(`${name}.attention.layer_norm_rms_epsilon`)) };
 }
 
 /** Fields that only this architecture has; 0 stands for none. */
 function ownFields(reader: MetadataReader, { name, keys = [] }: Architecture): Record<string, unknown> {
   return Object.fromEntries(
-    keys.flatMap(({ key, field }) => {
+    keys.flatMap(({ key, field, type }): [string, unknown][] => {
+      if (type === "bool") return [[field, reader.flag(`${name}.${key}`)]];
       const value = reader.optional(`${name}.${key}`);
       return value === undefined ? [] : [[field, value === 0 ? null : singlePrecision(value)]];
     }),

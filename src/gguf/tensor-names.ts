@@ -1,11 +1,14 @@
 import type { Architecture } from "./architectures.ts";
 
-/** Modules outside of layers. */
-const MODULES: Readonly<Record<string, string>> = {
+/** Modules outside of layers, of most architectures. */
+const OUTER_MODULES: Readonly<Record<string, string>> = {
   "model.embed_tokens": "token_embd",
   "model.norm": "output_norm",
   lm_head: "output",
 };
+
+/** What the layers of most architectures are below. */
+const LAYERS = "model.layers";
 
 /** Divisors of the rotary frequencies, where these are not the plain ones. */
 export const ROPE_FACTORS = "rope_freqs.weight";
@@ -19,15 +22,13 @@ export const ROPE_FACTOR_TENSORS: ReadonlySet<string> = new Set([ROPE_FACTORS, S
  * share one: their matrices are stacked in one tensor.
  */
 export function ggufName(architecture: Architecture, parameter: string): string | undefined {
+  const { outerModules = OUTER_MODULES, layers = LAYERS, layerModules } = architecture;
   const [, module, field] = /^(.*)\.(weight|bias)$/.exec(parameter) ?? [];
   if (module === undefined) return undefined;
-  const [, layer, part] = /^model\.layers\.(\d+)\.(.+)$/.exec(module) ?? [];
-  if (layer === undefined) return suffixed(own(MODULES, module), field);
-  return suffixed(
-    own(architecture.layerModules, part.replace(/\.experts\.\d+\./, ".experts.*.")),
-    field,
-    `blk.${layer}.`,
-  );
+  const below = module.startsWith(`${layers}.`) ? module.slice(layers.length) : "";
+  const [, layer, part] = /^\.(\d+)\.(.+)$/.exec(below) ?? [];
+  if (layer === undefined) return suffixed(own(outerModules, module), field);
+  return suffixed(own(layerModules, part.replace(/\.experts\.\d+\./, ".experts.*.")), field, `blk.${layer}.`);
 }
 
 /**
@@ -35,11 +36,12 @@ export function ggufName(architecture: Architecture, parameter: string): string 
  * architecture has none. The inverse of {@link ggufName}.
  */
 export function parameterName(architecture: Architecture, tensor: string): string | undefined {
+  const { outerModules = OUTER_MODULES, layers = LAYERS, layerModules } = architecture;
   const [, module, field] = /^(.*)\.(weight|bias)$/.exec(tensor) ?? [];
   if (module === undefined) return undefined;
   const [, layer, part] = /^blk\.(\d+)\.(.+)$/.exec(module) ?? [];
-  if (layer === undefined) return suffixed(keyOf(MODULES, module), field);
-  return suffixed(keyOf(architecture.layerModules, part), field, `model.layers.${layer}.`);
+  if (layer === undefined) return suffixed(keyOf(outerModules, module), field);
+  return suffixed(keyOf(layerModules, part), field, `${layers}.${layer}.`);
 }
 
 /** Whether a parameter is one expert's. */
@@ -50,6 +52,12 @@ export function isExpert(parameter: string): boolean {
 /** Whether a file holds a parameter with 1 added. */
 export function isOffset({ offsetsNorms }: Architecture, parameter: string): boolean {
   return offsetsNorms === true && parameter.endsWith("norm.weight");
+}
+
+/** Whether a file holds a parameter transposed. */
+export function isTransposed(architecture: Architecture, parameter: string): boolean {
+  const { transposesLayers, layers = LAYERS } = architecture;
+  return transposesLayers === true && parameter.startsWith(`${layers}.`) && /\.c_\w+\.weight$/.test(parameter);
 }
 
 function suffixed(name: string | undefined, field: string, prefix = ""): string | undefined {

@@ -33,6 +33,11 @@ const gpt2Config = z
   .transform((config) => ({
     ...config,
     n_inner: config.n_inner ?? 4 * config.n_embd,
+    // What other families call these.
+    hidden_size: config.n_embd,
+    intermediate_size: config.n_inner ?? 4 * config.n_embd,
+    num_hidden_layers: config.n_layer,
+    max_position_embeddings: config.n_positions,
     num_attention_heads: config.n_head,
     num_key_value_heads: config.n_head,
     head_dim: config.n_embd / config.n_head,

@@ -27,7 +27,7 @@ import {
 import { awqSchema, gptqSchema, quantizationSchema, quipSchema, smoothQuantSchema, spinQuantSchema } from "./schema.ts";
 import { readRecipeText } from "./source.ts";
 
-/** A recipe's file or text, a parsed one, or modifiers that are made already. */
+/** A recipe's file or text, the name of one that layerwise brings, a parsed one, or modifiers that are made already. */
 export type RecipeSource = string | RecipeDocument | Modifier | readonly Modifier[];
 
 /** A class of modifiers that recipes can name. */

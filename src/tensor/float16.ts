@@ -1,3 +1,4 @@
+import { mapElements } from "../wasm/map-elements.ts";
 import { shiftHalfToEven } from "./rounding.ts";
 
 /** What one unit of the significand is worth, for each exponent field of finite float16 bits. */
@@ -5,13 +6,12 @@ const UNITS = Float64Array.from({ length: 31 }, (_, exponent) => 2 ** (Math.max(
 
 /** Widens float16 bits to float32, exactly. */
 export function float16ToFloat32(bits: Uint16Array, result: Float32Array): void {
-  for (let i = 0; i < bits.length; i++) result[i] = decodeFloat16(bits[i]);
+  mapElements("widenFloat16", bits, result);
 }
 
 /** Rounds float32 to float16 bits, half to even; what is too large becomes infinity, NaN stays NaN. */
 export function float32ToFloat16(values: Float32Array, result: Uint16Array): void {
-  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  for (let i = 0; i < words.length; i++) result[i] = encodeFloat16(words[i]);
+  mapElements("narrowFloat16", values, result);
 }
 
 /** The value of float16 bits. */

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { bfloat16ToFloat32, encodeBfloat16, float32ToBfloat16 } from "./bfloat16.ts";
 import { encodeFloat16, float16ToFloat32, float32ToFloat16 } from "./float16.ts";
@@ -86,6 +87,18 @@ describe.each(Object.entries(FORMATS))("%s", (_, { fractionBits, encode, edges, 
 
   test.each(edges)("%s has its bits", (_, word, bits) => {
     expect(encode(word)).toBe(bits);
+  });
+
+  test("whatever bits float32s have, all at once they become what they become one by one", () => {
+    fc.assert(
+      fc.property(fc.uint32Array(), (words) => {
+        expect([...narrow(new Float32Array(words.buffer, words.byteOffset, words.length))]).toEqual(
+          [...words].map(encode),
+        );
+      }),
+    );
+    const words = edges.map(([, word]) => word);
+    expect([...narrow(new Float32Array(Uint32Array.from(words).buffer))]).toEqual(words.map(encode));
   });
 
   test("views in the middle of a buffer are read at their place, odd lengths too", () => {

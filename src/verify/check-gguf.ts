@@ -3,11 +3,10 @@ import { join } from "node:path";
 import { isGgufPath } from "../checkpoint/gguf-file.ts";
 import { CheckpointError, ignore } from "../errors.ts";
 import type { FileCheck, Source } from "./check-checkpoint.ts";
-import { checkGgufDigests } from "./check-gguf-digests.ts";
 import { checkGgufLayout } from "./check-gguf-layout.ts";
 import { checkGgufSettings } from "./check-gguf-settings.ts";
+import { checkGgufTensors } from "./check-gguf-tensors.ts";
 import { checkGgufTokenizer } from "./check-gguf-tokenizer.ts";
-import { checkGgufValues } from "./check-gguf-values.ts";
 import { type OpenedGguf, openGguf, storedKinds } from "./opened-gguf.ts";
 import { problemOf } from "./problem.ts";
 
@@ -55,8 +54,7 @@ export async function checkGguf(file: string, { source, signal }: GgufCheckOptio
       ...layout,
       ...(source ? checkGgufSettings(opened, source) : []),
       ...(await checkGgufTokenizer(opened, source, (note) => notes.push(note))),
-      ...(await checkGgufDigests(opened, signal)),
-      ...(await checkGgufValues(opened, source, signal)),
+      ...(await checkGgufTensors(opened, source, signal)),
     ];
     return { problems, notes, tensors: checkpoint.tensors.size, compressed: storedKinds(checkpoint).size };
   } finally {

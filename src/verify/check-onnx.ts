@@ -1,12 +1,11 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ignore } from "../errors.ts";
-import { compressedModules } from "../formats/bind-checkpoint.ts";
 import { digestOf, readChecksums } from "../output/checksums.ts";
 import { toFloat32 } from "../tensor/convert.ts";
 import { findNonFinite } from "../tensor/finite.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { FileCheck, Source } from "./check-checkpoint.ts";
+import type { FileCheck } from "./check-checkpoint.ts";
 import { checkFiles } from "./check-files.ts";
 import { checkGraph } from "./check-onnx-graph.ts";
 import { bytesOf, type ExternalTensor, type OnnxFile, openOnnxFiles } from "./onnx-file.ts";
@@ -52,12 +51,6 @@ export async function checkOnnxFolder(
     problems.push(problemOf(error));
   }
   return { problems, notes, tensors, compressed };
-}
-
-/** Names of the weights that a checkpoint holds as integers, and a quantized ONNX file therefore too. */
-export function carriedWeights({ model, checkpoint }: Pick<Source, "model" | "checkpoint">): Set<string> {
-  const integers = [...compressedModules(model, checkpoint).values()].filter(({ args }) => args.type === "int");
-  return new Set(integers.map(({ path }) => `${path}.weight`));
 }
 
 interface Expected {

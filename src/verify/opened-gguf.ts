@@ -1,20 +1,14 @@
 import { type Checkpoint, openCheckpoint } from "../checkpoint/checkpoint.ts";
-import { type GgufPart, readGgufParts } from "../checkpoint/gguf-file.ts";
-import type { Architecture } from "../gguf/architectures.ts";
-import { MetadataReader } from "../gguf/metadata-reader.ts";
-import { architectureOfFile } from "../gguf/model-config.ts";
+import type { UnpackedGguf } from "../checkpoint/gguf-file.ts";
 import { parameterName } from "../gguf/tensor-names.ts";
 import { isPlainType } from "../gguf/tensor-types.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { createModel } from "../models/registry.ts";
 
 /** A GGUF file, what it says, and the model that its keys describe, which is bound to nothing yet. */
-export interface OpenedGguf {
+export interface OpenedGguf extends Pick<UnpackedGguf, "parts" | "reader" | "architecture"> {
   /** The file, of several the first. */
   readonly path: string;
-  readonly parts: readonly GgufPart[];
-  readonly reader: MetadataReader;
-  readonly architecture: Architecture;
   /** Tensors by the names that the model has for them. */
   readonly checkpoint: Checkpoint;
   readonly model: CausalLM;
@@ -22,11 +16,9 @@ export interface OpenedGguf {
 
 /** Opens a file without trusting that it holds what it should. @throws LayerwiseError for what cannot be read at all */
 export async function openGguf(path: string): Promise<OpenedGguf> {
-  const parts = await readGgufParts(path);
-  const reader = new MetadataReader(path, parts[0].metadata);
-  const architecture = architectureOfFile(reader);
   const checkpoint = await openCheckpoint(path);
   try {
+    const { parts, reader, architecture } = checkpoint.gguf as UnpackedGguf;
     return { path, parts, reader, architecture, checkpoint, model: createModel(checkpoint.config, { where: path }) };
   } catch (error) {
     await checkpoint.close();

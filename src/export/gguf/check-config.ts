@@ -16,8 +16,10 @@ export function checkConfig(architecture: Architecture, config: LlamaConfig, whe
       `${where}: ${field} ${JSON.stringify(values[field])}, expected ${expected}: llama.cpp knows nothing else for ${name}.`,
     );
   };
-  for (const { field, isRequired } of keys)
-    if (isRequired && typeof values[field] !== "number") refuse(field, "a number");
+  for (const { field, type, isRequired } of keys) {
+    const [kind, expected] = type === "bool" ? ["boolean", "true or false"] : ["number", "a number"];
+    if (isRequired && typeof values[field] !== kind) refuse(field, expected);
+  }
   for (const [field, expected] of Object.entries(assumes?.(config) ?? {}))
     if (values[field] !== expected) refuse(field, JSON.stringify(expected));
 }

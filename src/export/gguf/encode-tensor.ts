@@ -1,11 +1,12 @@
 import { ConfigError } from "../../errors.ts";
 import { narrow } from "../../formats/narrow.ts";
+import type { Architecture } from "../../gguf/architectures.ts";
 import { type BlockType, packBlocks } from "../../gguf/blocks.ts";
 import { decodeTensor } from "../../gguf/decode-tensor.ts";
 import { isKBlockType, type KBlockType } from "../../gguf/k-blocks.ts";
 import { tensorBytes } from "../../gguf/layout.ts";
 import { packKBlocks } from "../../gguf/pack-k-blocks.ts";
-import { interleavedOrder, reorderRows, rotatedRows } from "../../gguf/rotary-rows.ts";
+import { type Heads, reorderingOf, reorderRows } from "../../gguf/row-order.ts";
 import type { TensorType } from "../../gguf/tensor-types.ts";
 import { loadPieces } from "../../nn/parameter.ts";
 import { dequantizeWeight, type QuantizedWeight } from "../../schemes/quantize.ts";
@@ -13,16 +14,17 @@ import { Comparison } from "../../tensor/comparison.ts";
 import { toFloat32 } from "../../tensor/convert.ts";
 import type { FloatDType } from "../../tensor/dtype.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { transpose } from "../../tensor/transpose.ts";
 import type { ExportSource } from "../export-source.ts";
 import { carryWeight, type Rounding, roundingOf } from "./carry.ts";
 import { carryKBlocks } from "./carry-k.ts";
 import { roundToBlocks } from "./fit.ts";
 import type { PlannedTensor } from "./plan.ts";
 
-/** Heads of queries, and of keys. */
-export interface Heads {
-  readonly queries: number;
-  readonly keys: number;
+/** Where rows of a file lie in an order of their own. */
+export interface FileOrder {
+  readonly architecture: Architecture;
+  readonly heads: Heads;
 }
 
 /** Bytes of a tensor, and what its float16 scales and minima lost. */
@@ -37,28 +39,31 @@ export interface EncodedTensor {
 /**
  * Reads one tensor and encodes it: a calibrated weight at once, dense values in pieces of whole rows, one of which is in memory.
  *
- * @param heads - where rotation pairs neighbours, so that rows of queries and keys are reordered; else undefined
  * @throws ConfigError for a calibrated scale that float16 has no room for
  */
 export async function* encodeTensor(
   source: ExportSource,
   tensor: PlannedTensor,
-  heads: Heads | undefined,
+  { architecture, heads }: FileOrder,
 ): AsyncGenerator<EncodedTensor> {
-  const { path, parameter, type, carried } = tensor;
+  const { path, parameter, type, carried, transposed } = tensor;
+  if (transposed) {
+    yield { bytes: encodeValues(path, transpose(await parameter.load()), tensor) };
+    return;
+  }
   const weight = carried === undefined ? undefined : await source.quantizedWeight(carried);
-  const rotated = heads && rotatedRows(path);
-  if (!weight && !rotated) {
+  const reordering = reorderingOf(architecture, path);
+  if (!weight && !reordering) {
     for await (const values of loadPieces(parameter)) yield { bytes: encodeValues(path, values, tensor) };
     return;
   }
   const encoded = weight
     ? encodeCodes(path, weight, type)
     : { bytes: encodeValues(path, await parameter.load(), tensor) };
-  if (!rotated) yield encoded;
+  if (!reordering) yield encoded;
   else {
     const [rows] = tensor.shape;
-    const order = interleavedOrder(rows, heads[rotated]);
+    const order = reordering.order(rows, heads[reordering.heads]);
     yield { ...encoded, bytes: reorderRows(encoded.bytes, tensorBytes(tensor) / rows, order) };
   }
 }

@@ -3,7 +3,6 @@ import { ARCHITECTURES, type Architecture } from "../../gguf/architectures.ts";
 import { isKBlockType, K_BLOCK } from "../../gguf/k-blocks.ts";
 import type { TensorType } from "../../gguf/tensor-types.ts";
 import type { LlamaConfig } from "../../models/llama.ts";
-import { transformGroups } from "../../nn/online-transform.ts";
 import { quantizedValues } from "../../schemes/quantized-values.ts";
 import { checkGguf } from "../../verify/check-gguf.ts";
 import { compareGgufWeights } from "../../verify/compare-gguf.ts";
@@ -76,9 +75,9 @@ async function planFiles(
     ...tokenizer.metadata,
   ]);
   const { num_attention_heads: queries, num_key_value_heads: keys } = config;
-  const heads = architecture.interleavesRotation ? { queries, keys } : undefined;
-  const tensors = [...stackExperts(planned), ...ropeTensors(config)];
-  return { name: `${settings.name}-${fileType}`, metadata, tensors, heads, warnings: tokenizer.warnings };
+  const order = { architecture, heads: { queries, keys } };
+  const tensors = [...stackExperts(planned), ...ropeTensors(architecture, config)];
+  return { name: `${settings.name}-${fileType}`, metadata, tensors, order, warnings: tokenizer.warnings };
 }
 
 /** Says which weights have another type than is asked for, because their rows are no whole blocks. */
@@ -95,8 +94,8 @@ function warnOfStandIns({ tensors }: ModelFiles, dtype: TensorType | undefined, 
 /** The type of most of the matrices' elements. */
 function mostCommonType(tensors: readonly PlannedTensor[]): TensorType {
   const counts = new Map<TensorType, number>();
-  for (const { type, shape, path } of tensors) {
-    if (shape.length < 2 || !path.startsWith("model.layers.")) continue;
+  for (const { type, shape, name } of tensors) {
+    if (shape.length < 2 || !name.startsWith("blk.")) continue;
     counts.set(type, (counts.get(type) ?? 0) + shape[0] * shape[1]);
   }
   return [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most))[0];
@@ -113,10 +112,14 @@ function architectureOf(checkpoint: ExportSubject["checkpoint"]): Architecture {
 }
 
 /** Refuses what the runtime does not compute, and warns of what it leaves out. */
-function checkModel({ model, checkpoint, quantization }: ExportSubject, { onProgress }: ExportSettings): void {
-  if (transformGroups(model).length > 0) {
-    throw new ConfigError("gguf: transforms at run time, expected none: llama.cpp has none. Leave QuIPModifier out.");
+function checkModel(subject: ExportSubject, { onProgress }: ExportSettings): void {
+  if (subject.hasTransforms) {
+    throw new ConfigError(
+      "gguf: transforms at run time, expected none: llama.cpp has none. Leave QuIPModifier and R4 of SpinQuantModifier out; " +
+        "in place of the recipe best take GPTQModifier with preset: best.",
+    );
   }
+  const { model, checkpoint, quantization } = subject;
   const where = checkpoint.pathOf("config.json");
   const warn = (message: string) => onProgress?.({ type: "warning", message });
   if (model.namedModules().some(([, module]) => quantizedValues(module, quantization).length > 0))

@@ -40,7 +40,7 @@ export function modelMetadata(
       "attention.head_count_kv": uint32(config.num_key_value_heads),
       "attention.key_length": uint32(config.head_dim),
       "attention.value_length": uint32(config.head_dim),
-      "attention.layer_norm_rms_epsilon": float32(config.rms_norm_eps),
+      ...(config.rms_norm_eps && { "attention.layer_norm_rms_epsilon": float32(config.rms_norm_eps) }),
       ...ownKeys(architecture, config),
       ...slidingLayers(architecture, config),
       ...ropeMetadata(architecture, config),
@@ -48,11 +48,16 @@ export function modelMetadata(
   ]);
 }
 
+/** What a key's type is in JavaScript. */
+const KINDS = { uint32: "number", float32: "number", bool: "boolean" };
+
 /** Values that only this architecture has; those that config.json has none of are left out. */
 function ownKeys({ keys = [] }: Architecture, config: LlamaConfig): Record<string, MetadataValue> {
   const values = config as Readonly<Record<string, unknown>>;
-  const given = keys.filter(({ field }) => typeof values[field] === "number");
-  return Object.fromEntries(given.map(({ key, field, type }) => [key, { type, value: values[field] as number }]));
+  const given = keys.filter(({ field, type }) => typeof values[field] === KINDS[type]);
+  return Object.fromEntries(
+    given.map(({ key, field, type }) => [key, { type, value: values[field] as number | boolean }]),
+  );
 }
 
 /** Of each layer, whether it sees a sliding window, where layers differ in that. */

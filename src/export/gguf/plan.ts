@@ -1,8 +1,8 @@
 import { ConfigError } from "../../errors.ts";
-import type { Architecture } from "../../gguf/architectures.ts";
+import { type Architecture, POSITION_EMBEDDING } from "../../gguf/architectures.ts";
 import { isKBlockType, type KBlockType } from "../../gguf/k-blocks.ts";
 import type { GgufTensor } from "../../gguf/layout.ts";
-import { ggufName, isOffset } from "../../gguf/tensor-names.ts";
+import { ggufName, isOffset, isTransposed } from "../../gguf/tensor-names.ts";
 import { isPlainType, specOf, type TensorType } from "../../gguf/tensor-types.ts";
 import { Router } from "../../nn/experts.ts";
 import { Embedding, Linear } from "../../nn/linear.ts";
@@ -19,6 +19,8 @@ export interface PlannedTensor extends GgufTensor {
   readonly parameter: Parameter;
   /** The linear whose codes and scales are carried over; undefined where values are. */
   readonly carried?: string;
+  /** Whether the parameter is [in, out], and stored the other way. */
+  readonly transposed?: boolean;
   /** Whether values are stored with 1 added. */
   readonly addsOne?: boolean;
 }
@@ -48,10 +50,11 @@ export function planTensors(
     if (name === undefined) {
       throw new ConfigError(`${path}: no part of ${architecture.name} in GGUF, expected one for every parameter.`);
     }
-    const { shape } = parameter;
-    const planned = { name, path, parameter, shape };
+    const transposed = isTransposed(architecture, path);
+    const shape = transposed ? parameter.shape.toReversed() : parameter.shape;
+    const planned = { name, path, parameter, shape, transposed };
     const module = owners.get(parameter);
-    if (shape.length === 1 || module instanceof Router)
+    if (shape.length === 1 || module instanceof Router || name.startsWith(POSITION_EMBEDDING))
       return [{ ...planned, type: "F32", addsOne: isOffset(architecture, path) }];
     const args = module && quantization.schemes.get(module)?.weights;
     if (module instanceof Linear && args && !(dtype && isPlainType(dtype))) {

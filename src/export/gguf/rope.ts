@@ -11,6 +11,7 @@ type Entries = Readonly<Record<string, MetadataValue>>;
 
 /** Keys that tell of a model's rotary angles. @throws ConfigError for ways that llama.cpp has no keys for */
 export function ropeMetadata(architecture: Architecture, config: LlamaConfig): Entries {
+  if (architecture.embedsPositions) return {};
   const { rope_parameters: rope } = config;
   if (rope.partial_rotary_factor !== 1 && !architecture.rotatesPartially) {
     throw unsupported("partial_rotary_factor", rope.partial_rotary_factor);
@@ -73,7 +74,8 @@ function unsupported(key: string, value: unknown): ConfigError {
 }
 
 /** What llama.cpp divides rotary frequencies by, in tensors of their own; none where they are the plain ones or keys tell. */
-export function ropeTensors(config: LlamaConfig): ComputedTensor[] {
+export function ropeTensors({ embedsPositions }: Architecture, config: LlamaConfig): ComputedTensor[] {
+  if (embedsPositions) return [];
   const { rope_parameters: rope, max_position_embeddings: positions } = config;
   const tensor = (name: string, divisors: ArrayLike<number>): ComputedTensor => {
     const values = Float32Array.from(divisors);

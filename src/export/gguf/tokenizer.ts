@@ -4,6 +4,7 @@ import { flag, list, type Metadata, type MetadataValue, text, uint32 } from "../
 import { TOKEN_TYPES } from "../../gguf/token-types.ts";
 import { parseWith } from "../../schemes/parse.ts";
 import { byteLevel } from "./byte-level.ts";
+import { readSteps } from "./pre-tokenizer.ts";
 import { sentencePiece } from "./sentence-piece.ts";
 import type { Token } from "./tokenizer-kind.ts";
 import { type TokenizerJson, tokenizerSchema } from "./tokenizer-schema.ts";
@@ -25,7 +26,8 @@ interface TokenizerMetadata {
 export async function tokenizerMetadata(folder: string, rows: number): Promise<TokenizerMetadata> {
   const files = await tokenizerFiles(folder);
   const json = parseWith(tokenizerSchema, files.json, files.path, DataError);
-  const kind = json.model.byte_fallback ? sentencePiece : byteLevel;
+  // Bytes as letters leave nothing to fall back for, whatever the tokenizer says.
+  const kind = json.model.byte_fallback && !readSteps(json.pre_tokenizer) ? sentencePiece : byteLevel;
   const { tokens, entries, warning } = kind(json, listTokens(json, rows, files.path), files.path);
   const contents = tokens.map(({ content }) => content);
   const types = tokens.map(({ type }) => type);

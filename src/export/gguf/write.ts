@@ -7,7 +7,7 @@ import { NO_DIGEST, withDigests } from "../../output/gguf-digests.ts";
 import { writeAt, writing } from "../../output/write-at.ts";
 import type { ExportSettings } from "../export-format.ts";
 import type { ExportSource } from "../export-source.ts";
-import { encodeTensor, type Heads } from "./encode-tensor.ts";
+import { encodeTensor, type FileOrder } from "./encode-tensor.ts";
 import { Losses } from "./losses.ts";
 import type { PlannedTensor } from "./plan.ts";
 import type { StackedTensor } from "./stack-experts.ts";
@@ -28,7 +28,7 @@ export interface ModelFiles {
   readonly name: string;
   readonly metadata: Metadata;
   readonly tensors: readonly ModelTensor[];
-  readonly heads: Heads | undefined;
+  readonly order: FileOrder;
   /** What llama.cpp does otherwise. */
   readonly warnings: readonly string[];
 }
@@ -41,7 +41,7 @@ export interface ModelFiles {
 export async function writeFiles(
   source: ExportSource,
   folder: string,
-  { name, metadata, tensors, heads }: ModelFiles,
+  { name, metadata, tensors, order }: ModelFiles,
   { maxShardSize, signal, onProgress }: ExportSettings,
 ): Promise<string> {
   const losses = new Losses();
@@ -53,7 +53,7 @@ export async function writeFiles(
       signal?.throwIfAborted();
       if ("values" in tensor) return yield new Uint8Array(tensor.values.buffer);
       for (const part of "experts" in tensor ? tensor.experts : [tensor])
-        for await (const encoded of encodeTensor(source, part, heads)) {
+        for await (const encoded of encodeTensor(source, part, order)) {
           losses.add(part.path, encoded);
           yield encoded.bytes;
         }

@@ -1,7 +1,8 @@
-import type { Parameter } from "../../nn/parameter.ts";
+import { loadPieces, type Parameter } from "../../nn/parameter.ts";
 import { onnx } from "../../ops/onnx.ts";
 import { fromFloat32 } from "../../tensor/convert.ts";
-import { transpose } from "../../tensor/transpose.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { transposeInto } from "../../tensor/transpose.ts";
 import type { StoredWeight } from "./stored-weight.ts";
 
 /** What a value is computed in, and stored where it is not quantized. */
@@ -18,12 +19,20 @@ export function denseWeight(
   dtype: ComputeDType,
   transposed: boolean,
 ): StoredWeight {
+  const [, columns = 1] = parameter.shape;
   const shape = transposed ? parameter.shape.toReversed() : parameter.shape;
   return {
     initializers: [{ name, dtype, shape }],
     async load() {
-      const values = fromFloat32(await parameter.load(), dtype);
-      return [transposed ? transpose(values) : values];
+      const stored = Tensor.zeros(dtype, shape);
+      let begin = 0;
+      for await (const piece of loadPieces(parameter)) {
+        const values = fromFloat32(piece, dtype);
+        if (transposed) transposeInto(stored, values, begin);
+        else stored.data.set(values.data, begin * columns);
+        begin += values.shape[0];
+      }
+      return [stored];
     },
     value: () => ({ value: name }),
     multiply(x) {

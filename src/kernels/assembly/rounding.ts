@@ -13,7 +13,7 @@ export function toBfloat16(x: v128): v128 {
   return v128.and(v128.bitselect(rounded, quiet, f32x4.eq(x, x)), i32x4.splat(0xffff0000));
 }
 
-function toFloat16(x: v128): v128 {
+export function toFloat16(x: v128): v128 {
   const sign = v128.and(x, i32x4.splat(0x80000000));
   const magnitude = v128.xor(x, sign);
   const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));

@@ -46,7 +46,7 @@ export function tileErrors(
       const start = tile * tileColumns;
       const place = line + tile;
       const from = x + ((row * columns + start) << 2);
-      const weights = importance == 0 ? 0 : importance + (start << 2);
+      const weights: usize = importance == 0 ? 0 : importance + (start << 2);
       const count = min(tileColumns, columns - start);
       const s = v128.load32_splat(scale + (place << 2));
       const z = v128.load32_splat(zero + (place << 2));
