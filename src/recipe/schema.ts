@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { show } from "../checkpoint/issues.ts";
 import { closed, optional, unsupported } from "./fields.ts";
-import { show } from "./issues.ts";
 import { recipeArgsSchema, recipeSchemeSchema } from "./scheme.ts";
 
 /** Names of modules: a list, or one alone. */
