@@ -19,17 +19,21 @@ const { values } = parseArgs({
 /** A row of the table. */
 interface Method {
   readonly name: string;
-  readonly modifier: string;
+  readonly modifier?: string;
   /** Fields that the modifier has beside the scheme. */
   readonly fields?: string;
-  /** A modifier that comes first. */
+  /** A modifier that comes first, with its fields. */
   readonly first?: string;
+  /** The name of a recipe that layerwise brings, in place of modifiers. */
+  readonly recipe?: string;
   /** How often the model is run, if not twice. */
   readonly passes?: 1 | 2;
 }
 
 /** Fields of a recipe, at the depth that they have there. */
 const REFINED = "preset: best\n      refinement_sweeps: 4";
+
+const BLOCKS = "{ transform_type: hadamard, transform_block_size: 64 }";
 
 const METHODS: readonly Method[] = [
   { name: "round to nearest", modifier: "QuantizationModifier" },
@@ -40,22 +44,26 @@ const METHODS: readonly Method[] = [
   { name: "and 4 sweeps of refinement", modifier: "GPTQModifier", fields: REFINED },
   { name: "`preset: best` in one pass", modifier: "GPTQModifier", fields: "preset: best", passes: 1 },
   { name: "and 4 sweeps of refinement in one pass", modifier: "GPTQModifier", fields: REFINED, passes: 1 },
-  { name: "SpinQuant, then GPTQ", first: "SpinQuantModifier", modifier: "GPTQModifier" },
+  { name: "SpinQuant, then GPTQ", first: "SpinQuantModifier: {}", modifier: "GPTQModifier" },
   {
     name: "SpinQuant, then `preset: best`",
-    first: "SpinQuantModifier",
+    first: "SpinQuantModifier: {}",
     modifier: "GPTQModifier",
     fields: "preset: best",
   },
-  { name: "QuIP, then GPTQ", first: "QuIPModifier", modifier: "GPTQModifier" },
-  { name: "QuIP, then `preset: best`", first: "QuIPModifier", modifier: "GPTQModifier", fields: "preset: best" },
+  { name: "QuIP, then GPTQ", first: "QuIPModifier: {}", modifier: "GPTQModifier" },
+  { name: "QuIP, then `preset: best`", first: "QuIPModifier: {}", modifier: "GPTQModifier", fields: "preset: best" },
+  { name: "QuIP in blocks of 64, then GPTQ", first: `QuIPModifier: ${BLOCKS}`, modifier: "GPTQModifier" },
+  { name: "the recipe `best`: QuIP in blocks of 64, then `preset: best`", recipe: "best" },
 ];
 
 /** The benchmark's scheme, for any modifier. */
-const recipeOf = ({ modifier, fields = "", first }: Method) => `
+const recipeOf = ({ modifier, fields = "", first, recipe }: Method) =>
+  recipe ??
+  `
 quality_stage:
   quantization_modifiers:
-    ${first ? `${first}: {}` : ""}
+    ${first ?? ""}
     ${modifier}:
       ignore: [lm_head]
       ${fields}

@@ -21,7 +21,7 @@ export interface OneshotOptions
     Omit<DispatchOptions, "onWarning"> {
   /** A folder with config.json, safetensors and tokenizer files, or a Hub id. */
   readonly model: string;
-  /** A recipe's file or text, or modifiers. */
+  /** A recipe's file or text, the name of one that layerwise brings ("best"), or modifiers. */
   readonly recipe: RecipeSource;
   /** Values for the recipe's variables, over those in its `args`. */
   readonly recipeArgs?: Variables;

@@ -11,6 +11,7 @@ import { createModel } from "./models/registry.ts";
 import { initializeModifiers, mergeQuantization } from "./modifiers/initialize.ts";
 import type { Modifier } from "./modifiers/modifier.ts";
 import { calibrateAllExperts } from "./nn/experts.ts";
+import { transformGroups } from "./nn/online-transform.ts";
 import type { OneshotOptions } from "./oneshot-options.ts";
 import { timeStep } from "./profile/profiler.ts";
 import { createModifiers } from "./recipe/modifiers.ts";
@@ -74,7 +75,9 @@ async function initializeModel(
   const shrunk = shrinkModel(original, all, (change) => create(change(checkpoint.config)), { warn });
   const { model, modifiers } = shrunk;
   initializeModifiers(modifiers, model, { warn });
-  await checkExports({ checkpoint, model, quantization: mergeQuantization(modifiers) }, options);
+  const hasTransforms =
+    transformGroups(model).length > 0 || modifiers.some(({ transformsAtRunTime }) => transformsAtRunTime);
+  await checkExports({ checkpoint, model, quantization: mergeQuantization(modifiers), hasTransforms }, options);
   return { ...shrunk, original };
 }
 

@@ -106,7 +106,7 @@ const MISFITS: Readonly<Record<string, Misfits>> = {
   SmoothQuantModifier: smoothing,
   SpinQuantModifier: {
     unknown: typo(),
-    unmatched: [[["rotations: [R5]"], "4:19: CLASS.rotations.0: not supported, expected R1 or R2"]],
+    unmatched: [[["rotations: [R5]"], "4:19: CLASS.rotations.0: not supported, expected R1, R2 or R4"]],
     indivisible: [
       [
         ["transform_block_size: 48"],

@@ -11,6 +11,7 @@ import { ARCHITECTURES } from "../src/gguf/architectures.ts";
 import { MODEL_FAMILIES } from "../src/models/registry.ts";
 import { observers } from "../src/observers/registry.ts";
 import { modifierTypes } from "../src/recipe/modifiers.ts";
+import { namedRecipe } from "../src/recipe/named-recipes.ts";
 import { presetNames, presetScheme } from "../src/schemes/presets.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 import { codeBlocks, DOCUMENTS, documentation, transcript } from "./transcript.ts";
@@ -73,10 +74,11 @@ test("the documents' commands print what is shown of them", async () => {
   }
 });
 
-test("the documents' programs are parts of the examples, and their recipes are files", () => {
+test("the documents' programs are parts of the examples, and their recipes are files or have names", () => {
   const programs = filesIn("../examples", ".ts");
   for (const block of codeBlocks("ts")) expect(programs.filter((text) => text.includes(block))).toHaveLength(1);
-  const recipes = [...filesIn("../examples", ".yaml"), ...filesIn("../bench", ".yaml")];
+  const files = ["../examples", "../bench"].flatMap((folder) => filesIn(folder, ".yaml"));
+  const recipes = [...files, namedRecipe("best")];
   for (const block of codeBlocks("yaml")) expect(recipes).toContain(block);
 });
 

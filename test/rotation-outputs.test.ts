@@ -92,6 +92,28 @@ describe("without quantization", () => {
   });
 });
 
+describe("spinquant-r4-w4a16", () => {
+  const name = "spinquant-r4-w4a16";
+
+  test("the checkpoint is the reference's, byte for byte, but for the embedding, which the reference centres", async () => {
+    const output = join(await temporaryFolder(), name);
+    await compress(name, output);
+    expect(readConfig(output)).toEqual(readConfig(join(FIXTURES, name)));
+    const checkpoint = await openCheckpoint(output);
+    const { begin, end } = checkpoint.info(EMBEDDING);
+    await checkpoint.close();
+    const bytes = (await readFile(join(output, "model.safetensors"))).fill(0, begin, end);
+    const expected = await readFile(join(FIXTURES, name, "without-embedding.sha256"), "utf8");
+    expect(createHash("sha256").update(bytes).digest("hex")).toBe(expected.trim());
+  });
+
+  test("alone it leaves the logits as they are", async () => {
+    const output = join(await temporaryFolder(), "rotated");
+    await oneshot({ model: TIED, recipe: "SpinQuantModifier: {rotations: [R4]}", output, threads: 1 });
+    expect(relativeError(await logitsOf(output), await logitsOf(TIED))).toBeLessThan(1e-5);
+  });
+});
+
 test("a run that is stopped goes on with the same rotation, and ends with the same bytes", async () => {
   const folder = await temporaryFolder();
   const recipe =

@@ -37,6 +37,18 @@ describe.each(FIXTURE_MODELS)("%s", (name) => {
     expect(await deviation(new SpinQuantModifier({ rotations: ["R2"], transformType }))).toBeLessThan(1e-5);
   });
 
+  if (name === "gpt2") {
+    test("R4 is refused where no Linear closes a feed-forward", () => {
+      expect(() => new SpinQuantModifier({ rotations: ["R4"] }).initialize(loadFixtureModel(name))).toThrow(
+        "SpinQuantModifier: R4: no Linear reads what an activation function gives, expected some. Leave R4 out of rotations.",
+      );
+    });
+  } else {
+    test.each(types)("the logits stay with R4 on what activation functions give (%s)", async (transformType) => {
+      expect(await deviation(new SpinQuantModifier({ rotations: ["R4"], transformType }))).toBeLessThan(1e-5);
+    });
+  }
+
   test("the logits stay with QuIP's rotations of inputs and outputs, the last projection's too", async () => {
     const narrow = ["re:.*shared_expert_gate"]; // one column
     const blocks = new QuIPModifier({ rotations: ["v", "u"], ignore: narrow, transformBlockSize: 4 });

@@ -145,7 +145,7 @@ export class Checkpoint {
  * await checkpoint.close();
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
-  if (isGgufPath(folder)) return ggufCheckpoint(await unpackGguf(folder));
+  if (isGgufPath(folder)) return checkpointOf(await unpackGguf(folder));
   const files = await readdir(folder).catch((cause) => {
     throw new CheckpointError(
       `${folder}: cannot be read, expected a checkpoint's folder. Check the path of the model.`,
@@ -158,8 +158,8 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   return new Checkpoint(folder, config, await readTensors(folder, files));
 }
 
-/** A GGUF file as a checkpoint; the folder that it is unpacked to is removed when this is closed. */
-export function ggufCheckpoint({ folder, config, tensors }: UnpackedGguf): Checkpoint {
+/** An unpacked GGUF file as a checkpoint, which removes what was unpacked when it is closed. */
+export function checkpointOf({ folder, config, tensors }: UnpackedGguf): Checkpoint {
   return new Checkpoint(folder, config, tensors, () => rm(folder, { recursive: true, force: true }));
 }
 

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { readContained } from "./contained-file.ts";
+import { safeParse } from "./issues.ts";
 import { parseJson } from "./parse-json.ts";
 
 /** Reads a JSON file of a checkpoint. @throws CheckpointError where it is missing, does not parse or does not fit `schema` */
@@ -10,7 +11,7 @@ export async function readJsonFile<Schema extends z.ZodType>(file: string, schem
     throw new CheckpointError(`${file}: cannot be read, expected a JSON file. Check the path of the model.`, { cause });
   });
   const value = parse(file, bytes);
-  const result = schema.safeParse(value);
+  const result = safeParse(schema, value);
   if (result.success) return result.data;
   const [{ path, message }] = result.error.issues;
   const where = path.length > 0 ? `${path.join(".")}: ` : "";

@@ -81,7 +81,7 @@ function declareCompress(program: Command): Command {
     .command("compress")
     .description("compress a checkpoint as a recipe says")
     .argument("<model>", "a checkpoint's folder, or a Hub id")
-    .option("-r, --recipe <file>", "recipe in llm-compressor's YAML")
+    .option("-r, --recipe <file>", "recipe in llm-compressor's YAML, or the name of one that layerwise brings: best")
     .addOption(
       new Option(
         "--scheme-for <format>",

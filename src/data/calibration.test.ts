@@ -142,7 +142,7 @@ test("data without a single sample is refused", async () => {
 
 test("options out of range are refused", async () => {
   expect(await message(letters, { numCalibrationSamples: 0, dataCollator: "stack" as never })).toBe(
-    "calibration data.num_calibration_samples: Too small: expected number to be >0.\n" +
-      'calibration data.data_collator: Invalid option: expected one of "truncation"|"padding".',
+    "calibration data.num_calibration_samples: found 0, expected more than 0.\n" +
+      'calibration data.data_collator: found "stack", expected one of "truncation", "padding".',
   );
 });

@@ -177,7 +177,7 @@ test.each([
   ],
   [
     { "tokenizer.json": tiny(true), "tokenizer_config.json": '{"padding_side": "top"}' },
-    'tokenizer_config.json.padding_side: Invalid option: expected one of "left"|"right".',
+    'tokenizer_config.json.padding_side: found "top", expected one of "left", "right".',
   ],
 ])("a broken folder is refused: $1", async (files: Record<string, string>, message) => {
   const folder = await temporaryFolder(files);

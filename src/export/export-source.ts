@@ -11,6 +11,7 @@ import { checkpointQuantization } from "../formats/checkpoint-quantization.ts";
 import { groupOfColumns } from "../formats/column-groups.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { createModel } from "../models/registry.ts";
+import { transformGroups } from "../nn/online-transform.ts";
 import type { QuantizedWeight } from "../schemes/quantize.ts";
 import type { ModelQuantization } from "../schemes/quantized-values.ts";
 
@@ -22,6 +23,8 @@ export interface ExportSubject {
   readonly model: CausalLM;
   /** What is quantized, or is going to be, and how. */
   readonly quantization: ModelQuantization;
+  /** Whether linears rotate what they read or give at run time, or are going to. */
+  readonly hasTransforms: boolean;
 }
 
 /**
@@ -39,6 +42,10 @@ export class ExportSource implements ExportSubject {
     readonly compressed: ReadonlyMap<string, CompressedModule>,
   ) {
     this.#readTensors = compressedTensorReader(model, checkpoint);
+  }
+
+  get hasTransforms(): boolean {
+    return transformGroups(this.model).length > 0;
   }
 
   /** @param model - a folder, or a Hub id @throws LayerwiseError as opening a checkpoint does */

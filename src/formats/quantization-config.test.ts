@@ -72,7 +72,7 @@ const WHERE = "config.json: quantization_config";
 const W4 = { num_bits: 4, group_size: 128 };
 
 test.each<[string, object, string]>([
-  ["another method", { quant_method: "gptq" }, `${WHERE}.quant_method: Invalid input: expected "compressed-tensors".`],
+  ["another method", { quant_method: "gptq" }, `${WHERE}.quant_method: found "gptq", expected "compressed-tensors".`],
   [
     "no groups",
     { config_groups: undefined },
@@ -98,13 +98,13 @@ test.each<[string, object, string]>([
   [
     "a wrong value",
     { config_groups: { group_0: { targets: [], weights: { num_bits: "4" } } } },
-    `${WHERE}.config_groups.group_0.weights.num_bits: Invalid input: expected number, received string.`,
+    `${WHERE}.config_groups.group_0.weights.num_bits: found "4", expected a number.`,
   ],
   [
     "a format that there is not",
     { config_groups: { group_0: { targets: [], weights: {}, format: "marlin-24" } } },
-    `${WHERE}.config_groups.group_0.format: Invalid option: expected one of "dense"|"pack-quantized"|"int-quantized"|` +
-      '"float-quantized"|"naive-quantized"|"nvfp4-pack-quantized"|"mxfp4-pack-quantized"|"mxfp8-quantized".',
+    `${WHERE}.config_groups.group_0.format: found "marlin-24", expected one of "dense", "pack-quantized", "int-quantized", ` +
+      '"float-quantized", "naive-quantized", "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized".',
   ],
   [
     "a cache in another method",
@@ -132,7 +132,7 @@ test.each<[string, object, string]>([
   [
     "a sparse format that readers lack",
     { sparsity_config: { format: "marlin-24" } },
-    `${WHERE}.sparsity_config.format: Invalid option: expected one of "dense"|"sparse-bitmask"|"sparse-24-bitmask".`,
+    `${WHERE}.sparsity_config.format: found "marlin-24", expected one of "dense", "sparse-bitmask", "sparse-24-bitmask".`,
   ],
 ])("a config with %s is refused", (_, fields, message) => {
   const json = { quant_method: "compressed-tensors", config_groups: {}, ...fields };

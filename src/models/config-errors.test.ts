@@ -11,7 +11,7 @@ const config = {
   num_key_value_heads: 2,
 };
 
-const noNumber = (received: string) => `Invalid input: expected number, received ${received}`;
+const noNumber = (found: string) => `${found}, expected a number`;
 
 /** Families whose config.json has Llama's keys, and those among them whose heads share the hidden size by default. */
 const LLAMA_LIKE = ["llama", "mistral", "qwen2", "qwen3", "phi3", "mixtral"];
@@ -19,19 +19,19 @@ const SHARE_HIDDEN_SIZE = ["llama", "mistral", "qwen2", "phi3", "mixtral"];
 
 describe.each(LLAMA_LIKE)("%s", (model_type) => {
   test.each<[changes: Record<string, unknown>, problem: string]>([
-    [{ hidden_size: undefined }, `hidden_size: ${noNumber("undefined")}`],
+    [{ hidden_size: undefined }, `hidden_size: ${noNumber("missing")}`],
     [
       { vocab_size: undefined, num_hidden_layers: null },
-      `vocab_size: ${noNumber("undefined")}; num_hidden_layers: ${noNumber("null")}`,
+      `vocab_size: ${noNumber("missing")}; num_hidden_layers: ${noNumber("found null")}`,
     ],
-    [{ hidden_size: "16" }, `hidden_size: ${noNumber("string")}`],
-    [{ hidden_size: 16.5 }, "hidden_size: Invalid input: expected int, received number"],
-    [{ hidden_size: -16 }, "hidden_size: Too small: expected number to be >0"],
-    [{ intermediate_size: 0 }, "intermediate_size: Too small: expected number to be >0"],
-    [{ vocab_size: 2 ** 40 }, "vocab_size: Too big: expected number to be <=2147483648"],
-    [{ rms_norm_eps: 0 }, "rms_norm_eps: Too small: expected number to be >0"],
-    [{ hidden_act: "gelu" }, 'hidden_act: Invalid input: expected "silu"'],
-    [{ tie_word_embeddings: "yes" }, "tie_word_embeddings: Invalid input: expected boolean, received string"],
+    [{ hidden_size: "16" }, `hidden_size: ${noNumber('found "16"')}`],
+    [{ hidden_size: 16.5 }, "hidden_size: found 16.5, expected an integer"],
+    [{ hidden_size: -16 }, "hidden_size: found -16, expected more than 0"],
+    [{ intermediate_size: 0 }, "intermediate_size: found 0, expected more than 0"],
+    [{ vocab_size: 2 ** 40 }, "vocab_size: found 1099511627776, expected at most 2147483648"],
+    [{ rms_norm_eps: 0 }, "rms_norm_eps: found 0, expected more than 0"],
+    [{ hidden_act: "gelu" }, 'hidden_act: found "gelu", expected "silu"'],
+    [{ tie_word_embeddings: "yes" }, 'tie_word_embeddings: found "yes", expected true or false'],
     [{ num_key_value_heads: 3 }, "num_attention_heads: 4, expected a multiple of num_key_value_heads 3"],
     [{ num_key_value_heads: 8 }, "num_attention_heads: 4, expected a multiple of num_key_value_heads 8"],
     [{ head_dim: 5 }, "head_dim: 5, expected an even number"],
@@ -39,8 +39,8 @@ describe.each(LLAMA_LIKE)("%s", (model_type) => {
       { rope_scaling: { type: "spiral" } },
       'rope_parameters.rope_type: "spiral", expected one of: default, linear, dynamic, llama3, yarn, longrope',
     ],
-    [{ rope_scaling: { type: "linear" } }, `rope_parameters.factor: ${noNumber("undefined")}`],
-    [{ rope_theta: "big" }, `rope_parameters.rope_theta: ${noNumber("string")}`],
+    [{ rope_scaling: { type: "linear" } }, `rope_parameters.factor: ${noNumber("missing")}`],
+    [{ rope_theta: "big" }, `rope_parameters.rope_theta: ${noNumber('found "big"')}`],
   ])("%o is an error that names the key", (changes, problem) => {
     expect(() => createModel({ model_type, ...config, ...changes }, { where: "tiny/config.json" })).toThrow(
       new ConfigError(`tiny/config.json: ${problem}. Correct these values.`),
@@ -116,7 +116,7 @@ test("OPT's embeddings must be as wide as its layers", () => {
     "config.json: word_embed_proj_dim: 8, expected hidden_size 16: embeddings of another width are not supported.",
   );
   expect(() => createModel({ ...opt, word_embed_proj_dim: 16, do_layer_norm_before: false })).toThrow(
-    "do_layer_norm_before: Invalid input: expected true.",
+    "do_layer_norm_before: found false, expected true.",
   );
 });
 
@@ -129,6 +129,6 @@ test.each([
 
 test("Mistral's sliding window is a positive number of tokens", () => {
   expect(() => createModel({ ...config, model_type: "mistral", sliding_window: 0 })).toThrow(
-    new ConfigError("config.json: sliding_window: Too small: expected number to be >0. Correct these values."),
+    new ConfigError("config.json: sliding_window: found 0, expected more than 0. Correct these values."),
   );
 });

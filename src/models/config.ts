@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { safeParse } from "../checkpoint/issues.ts";
 import { ConfigError } from "../errors.ts";
 
 /** A size or a number of things: a positive integer that no shape overflows with. */
@@ -15,7 +16,7 @@ export const count = z
  * @throws ConfigError naming every key that is missing or wrong
  */
 export function parseConfig<Schema extends z.ZodType>(schema: Schema, config: unknown, where: string): z.infer<Schema> {
-  const result = schema.safeParse(config);
+  const result = safeParse(schema, config);
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => `${issue.path.join(".") || "(top level)"}: ${issue.message}`);
   throw new ConfigError(`${where}: ${problems.join("; ")}. Correct these values.`);

@@ -111,6 +111,8 @@ export interface Modifier {
    * once, for what they observe and for the subgraphs after it.
    */
   readonly leavesOutputs?: boolean;
+  /** Whether `rewrite` lets linears rotate what they read or give at run time, which not every format can. */
+  readonly transformsAtRunTime?: boolean;
   /** Modules that it changes beside those with a scheme, known after initialize: every one must be run. */
   readonly targets?: Iterable<Linear>;
   /**

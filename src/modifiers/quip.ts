@@ -3,20 +3,9 @@ import { CausalLM } from "../models/causal-lm.ts";
 import { Linear } from "../nn/linear.ts";
 import { matchesAny, matchModules } from "../nn/match.ts";
 import type { Module } from "../nn/module.ts";
-import {
-  attachTransform,
-  type OnlineLocation,
-  type TransformArgs,
-  type TransformGroup,
-  TransformMatrix,
-  transformName,
-} from "../nn/online-transform.ts";
-import type { Parameter, Rewrite } from "../nn/parameter.ts";
-import { Tensor } from "../tensor/tensor.ts";
 import type { EquivalentChange, Modifier } from "./modifier.ts";
-import type { HadamardRotation } from "./rotation/hadamard.ts";
-import { blockSize, type RotationOptions, rotationFactory } from "./rotation/options.ts";
-import { rotateAxis } from "./rotation/rotate-axis.ts";
+import { type OnlineRotation, rotateOnline, rotationsOf } from "./rotation/online-rotation.ts";
+import type { RotationOptions } from "./rotation/options.ts";
 
 /** Options of {@link QuIPModifier}. */
 export interface QuIPOptions extends RotationOptions {
@@ -28,11 +17,8 @@ export interface QuIPOptions extends RotationOptions {
   readonly ignore?: readonly string[];
 }
 
-/** Where each rotation stays at run time, and the axis of a weight that it is moved into. */
-const SIDES = {
-  v: { location: "input", axis: 1, onWeight: "weight_input" },
-  u: { location: "output", axis: 0, onWeight: "weight_output" },
-} as const;
+/** Where each rotation stays at run time. */
+const LOCATIONS = { v: "input", u: "output" } as const;
 
 /**
  * QuIP (arXiv:2307.13304, arXiv:2402.04396): rotates both what a linear reads and its weight, x V (W V)ᵀ = x Wᵀ, so that the
@@ -43,6 +29,7 @@ export class QuIPModifier implements Modifier {
   readonly name = "QuIPModifier";
   readonly requiresCalibrationData = false;
   readonly leavesOutputs = true;
+  readonly transformsAtRunTime = true;
 
   constructor(readonly options: QuIPOptions = {}) {}
 
@@ -50,26 +37,13 @@ export class QuIPModifier implements Modifier {
   initialize(model: Module): void {
     const linears = this.#linears(model);
     if (model instanceof CausalLM && linears.some(([, linear]) => linear === model.lm_head)) model.untie();
-    for (const rotation of this.#rotations) this.#rotationsOf(linears, rotation);
+    for (const rotation of this.#rotations) rotationsOf(linears, this.#online(rotation));
   }
 
   *rewrite(model: Module): Generator<EquivalentChange> {
     const linears = this.#linears(model);
-    for (const rotation of this.#rotations) {
-      const { location, axis } = SIDES[rotation];
-      const group = this.#group(rotation);
-      const matrices = new Map<HadamardRotation, TransformMatrix>();
-      const rewrites = new Map<Parameter, Rewrite>();
-      for (const [index, made] of this.#rotationsOf(linears, rotation).entries()) {
-        const [path, linear] = linears[index];
-        const matrix = matrices.get(made) ?? storedMatrix(`${path}.${transformName(rotation, location)}.weight`, made);
-        matrices.set(made, matrix);
-        attachTransform(linear, { group, location, inverse: rotation === "u" }, matrix);
-        rewrites.set(linear.weight, (value) => rotateAxis(value, axis, made));
-        if (rotation === "u" && linear.bias) rewrites.set(linear.bias, (value) => rotateAxis(value, 0, made));
-      }
-      yield { name: rotation, parameters: rewrites };
-    }
+    for (const rotation of this.#rotations)
+      yield { name: rotation, parameters: rotateOnline(linears, this.#online(rotation)) };
   }
 
   async compress(): Promise<void> {}
@@ -88,36 +62,9 @@ export class QuIPModifier implements Modifier {
     });
   }
 
-  /** The rotation of each linear; linears of equal width have the same one. */
-  #rotationsOf(linears: readonly (readonly [string, Linear])[], rotation: "v" | "u"): HadamardRotation[] {
-    const factory = rotationFactory(this.options.transformType ?? "random-hadamard");
-    return linears.map(([path, { inFeatures, outFeatures }]) => {
-      const width = rotation === "v" ? inFeatures : outFeatures;
-      return factory.create(blockSize(`${this.name}: ${path}`, width, this.options));
-    });
+  #online(rotation: "v" | "u"): OnlineRotation {
+    const { targets = ["Linear"], ignore = ["lm_head"], transformType: type = "random-hadamard" } = this.options;
+    const { transformBlockSize: blockSize } = this.options;
+    return { where: this.name, name: rotation, type, location: LOCATIONS[rotation], blockSize, targets, ignore };
   }
-
-  /** What `transform_config` says of a rotation, as the reference spells it. */
-  #group(rotation: "v" | "u"): TransformGroup {
-    const { targets = ["Linear"], ignore = ["lm_head"], transformType = "random-hadamard" } = this.options;
-    const args = (location: OnlineLocation | TransformArgs["location"], inverse: boolean): TransformArgs => ({
-      targets,
-      location,
-      inverse,
-      ignore,
-    });
-    const { location, onWeight } = SIDES[rotation];
-    const apply =
-      rotation === "v" ? [args(location, false), args(onWeight, true)] : [args(onWeight, false), args(location, true)];
-    return { name: rotation, type: transformType, apply, headDim: this.options.transformBlockSize ?? null };
-  }
-}
-
-/** A rotation as checkpoints hold it, under the name of the first linear that has it. */
-function storedMatrix(name: string, rotation: HadamardRotation): TransformMatrix {
-  const shape = [rotation.size, rotation.size];
-  const matrix = new TransformMatrix(shape);
-  const read = async () => new Tensor("F64", shape, rotation.matrix() as Float64Array<ArrayBuffer>);
-  matrix.source = { name, dtype: "F64", shape, read };
-  return matrix;
 }

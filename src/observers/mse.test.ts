@@ -57,6 +57,6 @@ test("arguments of the search are taken, and checked by name", () => {
     patience: Number.POSITIVE_INFINITY,
   });
   expect(() => memorylessMse.search?.(withKwargs({ expand: 0.5 }))).toThrow(
-    "observer_kwargs.expand: Too small: expected number to be >=1.",
+    "observer_kwargs.expand: found 0.5, expected at least 1.",
   );
 });

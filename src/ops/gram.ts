@@ -39,7 +39,7 @@ export const accumulateGram = defineOp<[x: Operand, total: Operand], { block: nu
 });
 
 /** Blocks along a side of XᵀX of `width` columns. */
-export function gramBlocks(width: number): number {
+function gramBlocks(width: number): number {
   let blocks = Math.max(1, Math.min(MOST_BLOCKS, Math.floor(width / BLOCK_WIDTH)));
   while (width % blocks !== 0) blocks--;
   return blocks;

@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { safeParse, show } from "../checkpoint/issues.ts";
 import { nearestNames } from "../nn/nearest-names.ts";
-import { describeIssue, show } from "./issues.ts";
 import { type CamelCased, camelCased, toSnakeCase } from "./names.ts";
 
 /** A mapping of exactly these fields, as recipes spell them; it is parsed to our spelling. */
@@ -30,7 +30,7 @@ export function unsupported(advice: string, ...harmless: readonly unknown[]) {
 
 /** What `schema` makes of `value`, which is in our spelling; what it finds wrong is reported as recipes spell it. */
 export function parseInner<T>(schema: z.ZodType<T>, value: unknown, context: z.core.$RefinementCtx): T {
-  const result = schema.safeParse(value, { error: describeIssue, reportInput: true });
+  const result = safeParse(schema, value);
   if (result.success) return result.data;
   for (const { message, path } of result.error.issues) {
     const spelled = path.map((part) => (typeof part === "string" ? toSnakeCase(part) : part));

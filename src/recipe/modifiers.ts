@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { safeParse, show } from "../checkpoint/issues.ts";
 import { RecipeError } from "../errors.ts";
 import { AWQModifier, type AWQOptions } from "../modifiers/awq.ts";
 import { GPTQModifier } from "../modifiers/gptq.ts";
@@ -15,7 +16,6 @@ import { QuIPModifier } from "../modifiers/quip.ts";
 import { SmoothQuantModifier } from "../modifiers/smoothquant.ts";
 import { SpinQuantModifier } from "../modifiers/spinquant.ts";
 import type { ObserverRegistry } from "../observers/registry.ts";
-import { describeIssue, show } from "./issues.ts";
 import { type ModifierEntry, type ParseOptions, parseRecipe, type RecipeDocument } from "./parse.ts";
 import {
   constantPruningSchema,
@@ -27,7 +27,7 @@ import {
 import { awqSchema, gptqSchema, quantizationSchema, quipSchema, smoothQuantSchema, spinQuantSchema } from "./schema.ts";
 import { readRecipeText } from "./source.ts";
 
-/** A recipe's file or text, a parsed one, or modifiers that are made already. */
+/** A recipe's file or text, the name of one that layerwise brings, a parsed one, or modifiers that are made already. */
 export type RecipeSource = string | RecipeDocument | Modifier | readonly Modifier[];
 
 /** A class of modifiers that recipes can name. */
@@ -107,7 +107,7 @@ function createModifier(entry: ModifierEntry, registry: ModifierRegistry, observ
     throw new RecipeError(`${entry.locate()}: no modifier ${show(className)}, expected one of ${known}.`);
   }
   const { schema, create } = registry[className];
-  const result = schema.safeParse(fields, { error: describeIssue, reportInput: true });
+  const result = safeParse(schema, fields);
   if (!result.success) throw new RecipeError(result.error.issues.map((issue) => describe(issue, entry)).join("\n"));
   try {
     const created = [create(result.data, observers)].flat() as Modifier[];

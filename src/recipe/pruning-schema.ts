@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { show } from "../checkpoint/issues.ts";
 import { closed, optional, unsupported } from "./fields.ts";
-import { show } from "./issues.ts";
 import { modifierFields, names } from "./schema.ts";
 
 const share = z.number().min(0).max(1);

@@ -1,6 +1,6 @@
 import { z } from "zod";
+import { show } from "../checkpoint/issues.ts";
 import { closed, optional, unsupported } from "./fields.ts";
-import { show } from "./issues.ts";
 import { recipeArgsSchema, recipeSchemeSchema } from "./scheme.ts";
 
 /** Names of modules: a list, or one alone. */
@@ -112,7 +112,7 @@ function rotations<const Names extends readonly string[]>(known: Names, error: s
 export const spinQuantSchema = closed({
   ...modifierFields,
   ...rotationFields,
-  rotations: rotations(["R1", "R2"], "not supported, expected R1 or R2: R3 and R4 would stay at run time"),
+  rotations: rotations(["R1", "R2", "R4"], "not supported, expected R1, R2 or R4: R3 would rotate keys at run time"),
   mappings: unsupported("What is rotated follows from the model."),
   norm_mappings: unsupported("Which norms move follows from the model."),
 });

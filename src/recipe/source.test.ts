@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { RecipeError } from "../errors.ts";
+import { namedRecipe } from "./named-recipes.ts";
 import { parseRecipe } from "./parse.ts";
 import { readRecipeText } from "./source.ts";
 
@@ -10,6 +11,18 @@ test("a text is a recipe itself, a file's name stands for what the file holds", 
   expect(readRecipeText("AModifier: {}")).toEqual({ text: "AModifier: {}", name: "recipe" });
   const path = join(await temporaryFolder({ "r.yml": "AModifier: {}" }), "r.yml");
   expect(readRecipeText(path)).toEqual({ text: "AModifier: {}", name: path });
+});
+
+test("a named recipe goes before a file of that name, which ./ before it names", async () => {
+  const folder = await temporaryFolder({ best: "AModifier: {}" });
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    expect(readRecipeText("best")).toEqual({ text: namedRecipe("best"), name: "best" });
+    expect(readRecipeText("./best")).toEqual({ text: "AModifier: {}", name: "./best" });
+  } finally {
+    process.chdir(before);
+  }
 });
 
 test.each(["---", "+++"])("the front matter of a .md file between %s keeps its line numbers", async (fence) => {

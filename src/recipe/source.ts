@@ -1,6 +1,7 @@
 import { readFileSync, type Stats, statSync } from "node:fs";
 import { extname } from "node:path";
 import { RecipeError } from "../errors.ts";
+import { namedRecipe } from "./named-recipes.ts";
 
 /** A recipe's text, and what messages call it. */
 interface RecipeText {
@@ -14,11 +15,14 @@ const LARGEST = 4_000_000;
 const EXTENSIONS: readonly string[] = [".yaml", ".yml", ".json", ".md"];
 
 /**
- * The recipe that `source` is, or that the file of that name holds; of a `.md` file, its front matter.
+ * The recipe that `source` is, that it is the name of ({@link namedRecipe}; a file of that name is `./name`), or that the file of
+ * that name holds; of a `.md` file, its front matter.
  *
  * @throws RecipeError if it cannot be but a file's name and there is no such file.
  */
 export function readRecipeText(source: string): RecipeText {
+  const named = namedRecipe(source);
+  if (named !== undefined) return { text: named, name: source };
   const found = source.includes("\n") ? undefined : stats(source);
   if (!found?.isFile()) {
     if (isText(source)) return { text: source, name: "recipe" };

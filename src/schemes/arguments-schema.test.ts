@@ -74,7 +74,7 @@ test.each<[unknown, string]>([
     { actorder: "group" },
     'args.actorder: "group", expected "weight", "static" or null. "weight" keeps groups in place.',
   ],
-  [{ bits: 4 }, 'args: Unrecognized key: "bits".'],
+  [{ bits: 4 }, 'args: unknown key "bits", expected known ones.'],
 ])("%o is refused", (partial, message) => {
   expect(() => completeArgs(partial as Partial<QuantizationArgs>, "args")).toThrow(
     expect.objectContaining({ name: "RecipeError", message }),

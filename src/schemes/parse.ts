@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { safeParse } from "../checkpoint/issues.ts";
 import { type LayerwiseError, RecipeError } from "../errors.ts";
 
 /** Which class of error a failed parse throws: it says where the input came from. */
@@ -10,7 +11,7 @@ type Failure = new (message: string) => LayerwiseError;
  * @throws `failure`, naming every value that does not fit by its path below `where`.
  */
 export function parseWith<T>(schema: z.ZodType<T>, input: unknown, where: string, failure: Failure = RecipeError): T {
-  const result = schema.safeParse(input);
+  const result = safeParse(schema, input);
   if (result.success) return result.data;
   throw new failure(result.error.issues.map((issue) => describe(issue, where)).join("\n"));
 }

@@ -31,7 +31,7 @@ test.each<[unknown, string]>([
     { weights: { numBits: 4, groupSize: -2 } },
     "scheme.weights.group_size: expected a positive integer, or -1 for one scale a row.",
   ],
-  [{ bits: 4 }, 'scheme: Unrecognized key: "bits".'],
+  [{ bits: 4 }, 'scheme: unknown key "bits", expected known ones.'],
 ])("%o is refused", (fields, message) => {
   expect(() => completeScheme({ targets: ["Linear"], ...(fields as Partial<PartialScheme>) })).toThrow(
     expect.objectContaining({ name: "RecipeError", message }),
@@ -41,6 +41,6 @@ test.each<[unknown, string]>([
 test("mixed-precision is no format of a scheme", () => {
   const mixed = { targets: ["Linear"], format: "mixed-precision" } as unknown as PartialScheme;
   expect(() => completeScheme(mixed)).toThrow(
-    /^scheme\.format: Invalid option: expected one of "dense"\|"pack-quantized"/,
+    /^scheme\.format: found "mixed-precision", expected one of "dense", "pack-quantized"/,
   );
 });

@@ -1,4 +1,4 @@
-import { type Checkpoint, ggufCheckpoint } from "../checkpoint/checkpoint.ts";
+import { type Checkpoint, checkpointOf } from "../checkpoint/checkpoint.ts";
 import { type UnpackedGguf, unpackGguf } from "../checkpoint/gguf-file.ts";
 import { parameterName } from "../gguf/tensor-names.ts";
 import { isPlainType } from "../gguf/tensor-types.ts";
@@ -17,9 +17,9 @@ export interface OpenedGguf extends Pick<UnpackedGguf, "parts" | "reader" | "arc
 /** Opens a file without trusting that it holds what it should. @throws LayerwiseError for what cannot be read at all */
 export async function openGguf(path: string): Promise<OpenedGguf> {
   const unpacked = await unpackGguf(path);
-  const { parts, reader, architecture } = unpacked;
-  const checkpoint = ggufCheckpoint(unpacked);
+  const checkpoint = checkpointOf(unpacked);
   try {
+    const { parts, reader, architecture } = unpacked;
     return { path, parts, reader, architecture, checkpoint, model: createModel(checkpoint.config, { where: path }) };
   } catch (error) {
     await checkpoint.close();

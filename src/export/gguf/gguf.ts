@@ -3,7 +3,6 @@ import { ARCHITECTURES, type Architecture } from "../../gguf/architectures.ts";
 import { isKBlockType, K_BLOCK } from "../../gguf/k-blocks.ts";
 import type { TensorType } from "../../gguf/tensor-types.ts";
 import type { LlamaConfig } from "../../models/llama.ts";
-import { transformGroups } from "../../nn/online-transform.ts";
 import { quantizedValues } from "../../schemes/quantized-values.ts";
 import { checkGguf } from "../../verify/check-gguf.ts";
 import { compareGgufWeights } from "../../verify/compare-gguf.ts";
@@ -113,10 +112,14 @@ function architectureOf(checkpoint: ExportSubject["checkpoint"]): Architecture {
 }
 
 /** Refuses what the runtime does not compute, and warns of what it leaves out. */
-function checkModel({ model, checkpoint, quantization }: ExportSubject, { onProgress }: ExportSettings): void {
-  if (transformGroups(model).length > 0) {
-    throw new ConfigError("gguf: transforms at run time, expected none: llama.cpp has none. Leave QuIPModifier out.");
+function checkModel(subject: ExportSubject, { onProgress }: ExportSettings): void {
+  if (subject.hasTransforms) {
+    throw new ConfigError(
+      "gguf: transforms at run time, expected none: llama.cpp has none. Leave QuIPModifier and R4 of SpinQuantModifier out; " +
+        "in place of the recipe best take GPTQModifier with preset: best.",
+    );
   }
+  const { model, checkpoint, quantization } = subject;
   const where = checkpoint.pathOf("config.json");
   const warn = (message: string) => onProgress?.({ type: "warning", message });
   if (model.namedModules().some(([, module]) => quantizedValues(module, quantization).length > 0))

@@ -49,5 +49,5 @@ function subjectWith(weights: Partial<QuantizationArgs> | null): ExportSubject {
   const scheme = completeScheme({ targets: [], weights: args });
   const schemes = new Map(linears.map((linear) => [linear, scheme] as const));
   const quantization = { schemes: weights ? schemes : new Map(), kvCacheScheme: null };
-  return { model, quantization, checkpoint: new Checkpoint("model", {}, new Map()) };
+  return { model, quantization, checkpoint: new Checkpoint("model", {}, new Map()), hasTransforms: false };
 }

@@ -1,5 +1,6 @@
 export { factorDiagonal, solveRows } from "./cholesky";
 export { findNonFinite, narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from "./convert";
+export { multiplyHadamard } from "./hadamard";
 export { packBits, unpackBits } from "./pack";
 export { pruneBlock } from "./prune-columns";
 export { refineBlock } from "./refine-columns";

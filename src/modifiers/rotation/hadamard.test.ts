@@ -4,14 +4,17 @@ import { MersenneTwister } from "./mersenne-twister.ts";
 
 const SIZES = [1, 2, 8, 12, 24, 28, 36, 64, 76, 576];
 
+/** x R for one vector; the other of its pair is zero. */
+function rotated(rotation: Rotation, vector: Float64Array): Float64Array {
+  const pair = Float64Array.from({ length: 2 * vector.length }, (_, i) => (i % 2 === 0 ? vector[i / 2] : 0));
+  rotation.apply(pair);
+  return pair.filter((_, i) => i % 2 === 0);
+}
+
 /** R, row by row. */
 function rows(rotation: Rotation): Float64Array[] {
-  return Array.from({ length: rotation.size }, (_, row) => {
-    const unit = new Float64Array(rotation.size);
-    unit[row] = 1;
-    rotation.apply(unit);
-    return unit;
-  });
+  const unit = (row: number) => Float64Array.from({ length: rotation.size }, (_, i) => (i === row ? 1 : 0));
+  return Array.from({ length: rotation.size }, (_, row) => rotated(rotation, unit(row)));
 }
 
 const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, value, index) => sum + value * b[index], 0);
@@ -34,9 +37,8 @@ describe.each(SIZES)("of size %i", (size) => {
     for (const [index, row] of matrix.entries())
       expect(dot(row, matrix[size - 1])).toBeCloseTo(index === size - 1 ? 1 : 0, 10);
     const vector = Float64Array.from({ length: size }, (_, index) => Math.sin(index) + 1);
-    const sum = vector.reduce((total, value) => total + value, 0);
-    rotation.apply(vector);
-    expect(vector.reduce((total, value) => total + value, 0)).toBeCloseTo(sum, 8);
+    const sum = (values: Float64Array) => values.reduce((total, value) => total + value, 0);
+    expect(sum(rotated(rotation, vector))).toBeCloseTo(sum(vector), 8);
   });
 });
 
@@ -55,6 +57,19 @@ test("a size has one rotation, and a second size takes up where the signs of the
   expect(factory.create(4)).toBe(first);
   const signs = new MersenneTwister().signs(12);
   expect(Array.from({ length: 8 }, (_, row) => second.matrix()[8 * row])).toEqual([...signs.slice(4)]);
+});
+
+test.each(SIZES)("vectors of size %i are rotated alike in either lane of either pair", (size) => {
+  const rotation = new HadamardRotation(size, new MersenneTwister().signs(size));
+  const pairs = Float64Array.from({ length: 4 * size }, (_, i) => Math.cos(i));
+  const vectors = [0, 1, 2, 3].map((vector) =>
+    Float64Array.from({ length: size }, (_, i) => pairs[(vector >> 1) * 2 * size + 2 * i + (vector & 1)]),
+  );
+  rotation.apply(pairs);
+  for (const [vector, values] of vectors.entries()) {
+    const found = pairs.filter((_, i) => Math.floor(i / (2 * size)) === vector >> 1 && (i & 1) === (vector & 1));
+    expect(found).toEqual(rotated(rotation, values));
+  }
 });
 
 test("a size without a known matrix is refused", () => {

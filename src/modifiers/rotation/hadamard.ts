@@ -1,12 +1,16 @@
 import { RecipeError } from "../../errors.ts";
+import { copyIn, copyOut, local, reserve } from "../../wasm/local-memory.ts";
 import type { MersenneTwister } from "./mersenne-twister.ts";
 import { paleyMatrix } from "./paley.ts";
+
+/** Scratch memory for each row of a core: a quarter of 16 pairs of float64. */
+const PATTERN_BYTES = 64;
 
 /** An orthogonal matrix R. */
 export interface Rotation {
   readonly size: number;
-  /** Replaces a row vector x by x R. */
-  apply(vector: Float64Array): void;
+  /** Replaces row vectors x by x R: pairs of them, [pairs, size, 2], the values of two side by side. */
+  apply(pairs: Float64Array): void;
 }
 
 /**
@@ -19,8 +23,6 @@ export class HadamardRotation implements Rotation {
   /** For four rows of the core at a time, the signs of each column as four bits; then the same of its transpose. */
   readonly #columnCodes: Uint8Array;
   readonly #rowCodes: Uint8Array;
-  readonly #sums: Float64Array;
-  readonly #patternSums = new Float64Array(16);
 
   /**
    * @param signs - D, one for each row
@@ -34,21 +36,21 @@ export class HadamardRotation implements Rotation {
     this.#order = order;
     this.#columnCodes = signCodes(order, (row, column) => core[row * order + column]);
     this.#rowCodes = signCodes(order, (row, column) => core[column * order + row]);
-    this.#sums = new Float64Array(order);
   }
 
-  apply(vector: Float64Array): void {
-    for (let i = 0; i < vector.length; i++) vector[i] *= this.signs[i];
-    this.multiply(vector, false);
+  apply(pairs: Float64Array): void {
+    scalePairs(pairs, this.signs);
+    this.multiply(pairs, false);
   }
 
-  /** Replaces a row vector x by x H / √n, or by x Hᵀ / √n. */
-  multiply(vector: Float64Array, transposed: boolean): void {
-    if (this.#order > 1) this.#multiplyCore(vector, transposed);
-    const width = this.size / this.#order;
-    for (let start = 0; start < this.size; start += width) walshHadamard(vector, start, width);
-    const scale = 1 / Math.sqrt(this.size);
-    for (let i = 0; i < vector.length; i++) vector[i] *= scale;
+  /** Replaces row vectors x by x H / √n, or by x Hᵀ / √n. */
+  multiply(pairs: Float64Array, transposed: boolean): void {
+    const codes = transposed ? this.#rowCodes : this.#columnCodes;
+    const [at, codesAt, scratch] = reserve(pairs.byteLength, codes.byteLength, PATTERN_BYTES * this.#order);
+    copyIn(at, pairs);
+    copyIn(codesAt, codes);
+    local.multiplyHadamard(at, pairs.length / (2 * this.size), this.size, this.#order, codesAt, scratch);
+    copyOut(at, pairs);
   }
 
   /** The signs of R √n, row by row. */
@@ -56,30 +58,12 @@ export class HadamardRotation implements Rotation {
     const { size } = this;
     const matrix = new Float64Array(size * size);
     for (let row = 0; row < size; row++) {
-      const values = matrix.subarray(row * size, (row + 1) * size);
-      values[row] = 1;
-      this.apply(values);
-      for (let i = 0; i < size; i++) values[i] = Math.sign(values[i]);
+      const pair = new Float64Array(2 * size);
+      pair[2 * row] = 1;
+      this.apply(pair);
+      for (let i = 0; i < size; i++) matrix[row * size + i] = Math.sign(pair[2 * i]);
     }
     return matrix;
-  }
-
-  /**
-   * Multiplies along the outer of the two axes [order, width]. The signs of four rows at a time have 16 patterns: their sums are
-   * made once, and each column picks its own, which is a quarter of the additions.
-   */
-  #multiplyCore(vector: Float64Array, transposed: boolean): void {
-    const [order, width, sums, patterns] = [this.#order, this.size / this.#order, this.#sums, this.#patternSums];
-    const codes = transposed ? this.#rowCodes : this.#columnCodes;
-    for (let inner = 0; inner < width; inner++) {
-      sums.fill(0);
-      for (let i = 0; i < order; i += 4) {
-        sumPatterns(patterns, vector, i * width + inner, width);
-        const start = (i / 4) * order;
-        for (let j = 0; j < order; j++) sums[j] += patterns[codes[start + j]];
-      }
-      for (let j = 0; j < order; j++) vector[j * width + inner] = sums[j];
-    }
   }
 }
 
@@ -89,18 +73,20 @@ export class HadamardRotation implements Rotation {
  */
 export class MeanKeepingRotation implements Rotation {
   readonly #hadamard: HadamardRotation;
+  readonly #signs: Float64Array;
 
   constructor(
     readonly size: number,
-    private readonly signs: Float64Array,
+    signs: Float64Array,
   ) {
     this.#hadamard = new HadamardRotation(size);
+    this.#signs = signs.with(0, 1);
   }
 
-  apply(vector: Float64Array): void {
-    this.#hadamard.multiply(vector, false);
-    for (let i = 1; i < vector.length; i++) vector[i] *= this.signs[i];
-    this.#hadamard.multiply(vector, true);
+  apply(pairs: Float64Array): void {
+    this.#hadamard.multiply(pairs, false);
+    scalePairs(pairs, this.#signs);
+    this.#hadamard.multiply(pairs, true);
   }
 }
 
@@ -143,23 +129,12 @@ function signCodes(order: number, entry: (row: number, column: number) => number
   return codes;
 }
 
-/** The sums of four values, `step` apart, with all patterns of signs. */
-function sumPatterns(sums: Float64Array, values: Float64Array, begin: number, step: number): void {
-  const [a, b, c, d] = [values[begin], values[begin + step], values[begin + 2 * step], values[begin + 3 * step]];
-  const low = [a + b, b - a, a - b, -a - b];
-  const high = [c + d, d - c, c - d, -c - d];
-  for (let code = 0; code < 16; code++) sums[code] = low[code & 3] + high[code >> 2];
-}
-
-/** x H in place for the `width` values from `start`, H being Sylvester's. */
-function walshHadamard(values: Float64Array, start: number, width: number): void {
-  for (let half = 1; half < width; half *= 2) {
-    for (let block = start; block < start + width; block += 2 * half) {
-      for (let i = block; i < block + half; i++) {
-        const [a, b] = [values[i], values[i + half]];
-        values[i] = a + b;
-        values[i + half] = a - b;
-      }
+/** Multiplies each value of all vectors by the factor of its place. */
+function scalePairs(pairs: Float64Array, factors: Float64Array): void {
+  for (let start = 0; start < pairs.length; start += 2 * factors.length) {
+    for (let i = 0; i < factors.length; i++) {
+      pairs[start + 2 * i] *= factors[i];
+      pairs[start + 2 * i + 1] *= factors[i];
     }
   }
 }

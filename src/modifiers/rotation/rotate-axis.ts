@@ -1,6 +1,9 @@
 import { Tensor } from "../../tensor/tensor.ts";
 import type { Rotation } from "./hadamard.ts";
 
+/** Vectors that are rotated at once: as many neighbours along the other axis as a cache line holds. */
+const VECTORS = 16;
+
 /**
  * Multiplies the vectors that lie along one axis of a matrix by a rotation: each run of `rotation.size` places of the axis is
  * one vector. The other axis counts the vectors; a tensor of one dimension has one.
@@ -15,15 +18,32 @@ export function rotateAxis(
 ): Tensor<"F32"> {
   const [rows, columns = 1] = shape;
   const [step, count, stride] = axis === 0 ? [columns, columns, 1] : [1, rows, columns];
-  const [result, vector] = [data.slice(), new Float64Array(rotation.size)];
-  for (let other = 0; other < count; other++) {
-    for (let begin = 0; begin < places.length; begin += rotation.size) {
-      for (let i = 0; i < rotation.size; i++) vector[i] = data[other * stride + places[begin + i] * step];
-      rotation.apply(vector);
-      for (let i = 0; i < rotation.size; i++) result[other * stride + places[begin + i] * step] = vector[i];
+  const { size } = rotation;
+  const offsets = places.map((place) => place * step);
+  const [result, pairs] = [data.slice(), new Float64Array(VECTORS * size)];
+  for (let begin = 0; begin < places.length; begin += size) {
+    const run = offsets.subarray(begin, begin + size);
+    for (let first = 0; first < count; first += VECTORS) {
+      const others = Math.min(VECTORS, count - first);
+      for (let i = 0; i < others; i++) gather(data, (first + i) * stride, run, pairs, laneOf(i, size));
+      rotation.apply(pairs);
+      for (let i = 0; i < others; i++) scatter(pairs, laneOf(i, size), run, result, (first + i) * stride);
     }
   }
   return new Tensor("F32", shape, result);
+}
+
+/** Where a vector begins among pairs of vectors; its values are two apart. */
+function laneOf(vector: number, size: number): number {
+  return (vector >> 1) * 2 * size + (vector & 1);
+}
+
+function gather(data: Float32Array, start: number, run: Int32Array, pairs: Float64Array, lane: number): void {
+  for (let i = 0; i < run.length; i++) pairs[lane + 2 * i] = data[start + run[i]];
+}
+
+function scatter(pairs: Float64Array, lane: number, run: Int32Array, data: Float32Array, start: number): void {
+  for (let i = 0; i < run.length; i++) data[start + run[i]] = pairs[lane + 2 * i];
 }
 
 /** Multiplies each place along one axis of a matrix by its factor. */

@@ -3,7 +3,15 @@ import type { z } from "zod";
 
 type RawIssue = Parameters<z.core.$ZodErrorMap>[0];
 
-/** Words of a recipe for zod's names of types. */
+/** Parses so that what does not fit is told in our words. */
+export function safeParse<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+): z.ZodSafeParseResult<z.output<Schema>> {
+  return schema.safeParse(value, { error: describeIssue, reportInput: true });
+}
+
+/** Words for zod's names of types. */
 const WORDS: Readonly<Record<string, string>> = {
   string: "a text",
   number: "a number",
@@ -16,7 +24,8 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 /** What a value is and what it should be; for schemas that do not say it themselves. */
-export function describeIssue(issue: RawIssue): string {
+function describeIssue(issue: RawIssue): string {
+  if (issue.code === "unrecognized_keys") return `unknown key ${issue.keys.map(show).join(", ")}, expected known ones`;
   const found = issue.input === undefined ? "missing" : `found ${show(issue.input)}`;
   return `${found}, expected ${expectation(issue)}`;
 }
@@ -36,8 +45,14 @@ function expectation(issue: RawIssue): string {
   }
 }
 
+/** Characters of a value that are shown. */
+const LONGEST = 60;
+
 /** A value, in one line that is not long. */
 export function show(value: unknown): string {
-  const text = typeof value === "string" ? JSON.stringify(value) : inspect(value, { depth: 1, breakLength: Infinity });
-  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+  const text =
+    typeof value === "string"
+      ? JSON.stringify(value.slice(0, LONGEST + 1))
+      : inspect(value, { depth: 1, breakLength: Infinity });
+  return text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text;
 }
