@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ConfigError } from "../src/errors.ts";
 import { oneshot } from "../src/oneshot.ts";
+import { verify } from "../src/verify/verify.ts";
 import { hashOfWeights, readConfig, run } from "./compressed-fixture.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
@@ -37,4 +38,14 @@ test("a format whose runtime has no transforms refuses the recipe before anythin
     /Leave .*R4 of SpinQuantModifier out; .* take GPTQModifier with preset: best\.$/,
   );
   expect(phases).toEqual([]);
+});
+
+test("beside its source nothing is wrong with what it gives, though weights are rotated", async () => {
+  const output = join(await temporaryFolder(), "output");
+  await oneshot({ ...best, output });
+  const { problems, notes, comparisons } = await verify({ model: output, source: run.model, threads: 1 });
+  expect(problems).toEqual([]);
+  expect(notes).toContain("weights of 14 modules are not compared: what they read or give is rotated at run time");
+  expect(comparisons[0].weights.map(({ module }) => module)).not.toContain("model.layers.0.self_attn.q_proj");
+  expect(Math.min(...comparisons[0].subgraphs.map(({ signalToNoise }) => signalToNoise))).toBeGreaterThan(10);
 });

@@ -77,6 +77,13 @@ export function transformGroups(model: Module): TransformGroup[] {
   return [...new Set(transforms.map(({ config }) => config.group))];
 }
 
+/** Paths of the modules whose input or output is transformed at run time, and whose weight is the inverse's. */
+export function transformedModules(model: Module): Set<string> {
+  const isTransformed = (module: Module) =>
+    [...module.namedChildren()].some(([, child]) => child instanceof OnlineTransform);
+  return new Set(model.namedModules().flatMap(([path, module]) => (isTransformed(module) ? [path] : [])));
+}
+
 /** A value as the transforms of a module leave it. */
 export function throughTransforms(module: Module, location: OnlineLocation, value: Node): Node {
   let transformed = value;

@@ -1,3 +1,4 @@
+import { transformedModules } from "../nn/online-transform.ts";
 import type { Batch } from "../sequential/intermediates.ts";
 import type { LogitsFidelity } from "./compare-logits.ts";
 import {
@@ -45,6 +46,8 @@ export async function compareModels(
   const { subgraphs, logits, evaluated } = await compareSubgraphs(pair.model, pair.original, batches, options);
   const notes: string[] = [];
   const tell = (note: string) => notes.push(note);
+  const { size } = transformedModules(pair.model);
+  if (size > 0) tell(`weights of ${size} modules are not compared: what they read or give is rotated at run time`);
   const problems = [...judgeWeights(weights, tell), ...judgeSubgraphs(subgraphs, tell), ...logits.problems];
   const fidelity = { weights, subgraphs, logits: logits.fidelity };
   return { fidelity, problems, notes, evaluated: evaluated.fidelity };

@@ -2,6 +2,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { compressedModules } from "../formats/bind-checkpoint.ts";
 import { describeScheme } from "../formats/describe-scheme.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
+import { transformedModules } from "../nn/online-transform.ts";
 import { Buffer, loadPieces, type Parameter } from "../nn/parameter.ts";
 import { Comparison } from "../tensor/comparison.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -35,7 +36,10 @@ export interface ModelPair {
   readonly original: CausalLM;
 }
 
-/** Compares each parameter of a model with the same of another, with one of each in memory, or pieces of them. */
+/**
+ * Compares each parameter of a model with the same of another, with one of each in memory, or pieces of them. Parameters of modules
+ * that transform what they read or give at run time are others, and left out.
+ */
 export async function compareWeights(
   { model, kinds, original }: ModelPair,
   signal?: AbortSignal,
@@ -43,11 +47,13 @@ export async function compareWeights(
   const originals = new Map<string, Parameter>();
   for (const [path, module] of original.namedModules())
     for (const [field, parameter] of module.ownParameters()) originals.set(`${path}.${field}`, parameter);
+  const transformed = transformedModules(model);
   const weights: WeightFidelity[] = [];
   for (const [path, parameter] of model.namedParameters()) {
     signal?.throwIfAborted();
     const before = originals.get(path);
     if (parameter instanceof Buffer || !before) continue; // such as the matrix of a transform
+    if (transformed.has(path.slice(0, path.lastIndexOf(".")))) continue;
     const module = path.replace(/\.weight$/, "");
     const kind = path === module ? undefined : kinds.get(module);
     const { signalToNoise, cosine } = await compareParameters(parameter, before);
