@@ -79,7 +79,7 @@ test("columns with large inputs are rounded finer", () => {
   const weight = new Tensor(
     "F32",
     [1, 256],
-    Float32Array.from({ length: 256 }, (_, i) => Math.sin(i * i) + (i % 32 === 5 ? 3 : 0)),
+    Float32Array.from({ length: 256 }, (_, i) => Math.sin(i * i) + (i % 32 === 5 ? 8 : 0)),
   );
   const importance = Float32Array.from({ length: 256 }, (_, i) => (i % 32 === 5 ? 0.001 : 1));
   const even = new Float32Array(256).fill(1);
@@ -88,7 +88,7 @@ test("columns with large inputs are rounded finer", () => {
     observe: (w, a, where) => kBlockMse.observe(w, a, where, given),
   });
   expect(weightedError(kBlocksFor(importance), weight, SHIFTED, importance)).toBeLessThan(
-    0.9 * weightedError(kBlocksFor(even), weight, SHIFTED, importance),
+    0.7 * weightedError(kBlocksFor(even), weight, SHIFTED, importance),
   );
 });
 
