@@ -14,10 +14,12 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
   type CompressionStage,
+  createMatrixProducts,
   ExportSource,
   evaluate,
   exportModel,
   GPTQModifier,
+  KernelPool,
   Linear,
   type Modifier,
   type Module,
@@ -30,8 +32,6 @@ import {
   type Tap,
   Tensor,
 } from "../src/index.ts";
-import { KernelPool } from "../src/kernels/pool.ts";
-import { createMatrixProducts } from "../src/runtime/matrix-products.ts";
 import { decibels } from "../src/tensor/comparison.ts";
 import { difference } from "../src/tensor/difference.ts";
 import { here, markdownTable } from "./measure.ts";
@@ -129,7 +129,7 @@ function copyOf({ shape, data }: Tensor<"F32">): Tensor<"F32"> {
 /** The mean error of the outputs of a file's linears, in decibels. */
 async function errorOf(file: string): Promise<number> {
   const source = await ExportSource.open(file);
-  const kernels = await KernelPool.create(createMatrixProducts({}));
+  const kernels = await KernelPool.create(createMatrixProducts());
   try {
     const modules = new Map(source.model.namedModules());
     let sum = 0;

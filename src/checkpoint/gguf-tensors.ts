@@ -2,7 +2,7 @@ import { CheckpointError } from "../errors.ts";
 import type { Architecture } from "../gguf/architectures.ts";
 import { decodeTensor } from "../gguf/decode-tensor.ts";
 import type { PlacedTensor } from "../gguf/parse-header.ts";
-import { type Heads, inverseOrder, reorderingOf } from "../gguf/row-order.ts";
+import { type Heads, inverseOrder, type Reordering, reorderingOf } from "../gguf/row-order.ts";
 import { isOffset, isTransposed, parameterName, ROPE_FACTOR_TENSORS } from "../gguf/tensor-names.ts";
 import { isPlainType } from "../gguf/tensor-types.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -54,12 +54,12 @@ function tensorInfo(
 ): TensorInfo {
   const isRow = shape.length === 1 && name.endsWith("shared_expert_gate.weight"); // leading ones are lost in some files
   const info = { name, shape: isRow ? [1, ...shape] : shape, file, begin, end };
-  const reordering = reorderingOf(architecture, name);
-  const addsOne = isOffset(architecture, name);
   if (isTransposed(architecture, name) && shape.length === 2) {
     const decode: TensorEncoding["decode"] = (bytes, own) => transpose(decodeTensor(type, own.toReversed(), bytes));
     return { ...info, shape: shape.toReversed(), dtype: "F32", encoding: { name: type, transposed: true, decode } };
   }
+  const reordering = reorderingOf(architecture, name);
+  const addsOne = isOffset(architecture, name);
   if (isPlainType(type) && !reordering && !addsOne) return { ...info, dtype: type };
   const places =
     reordering && inverseOrder(reordering.order(shape[0], checkHeads(file, stored, shape[0], heads, reordering)));
@@ -81,7 +81,7 @@ function checkHeads(
   tensor: string,
   rows: number,
   heads: Heads,
-  { heads: kind, parts }: NonNullable<ReturnType<typeof reorderingOf>>,
+  { heads: kind, parts }: Reordering,
 ): number {
   if (Number.isInteger(rows / heads[kind] / parts)) return heads[kind];
   throw new CheckpointError(

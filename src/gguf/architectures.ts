@@ -1,5 +1,5 @@
 /** A number, or a yes or no, of config.json that a file keeps under a key of its own, if there is one. */
-interface ConfigKey {
+export interface ConfigKey {
   /** Below the architecture's name. */
   readonly key: string;
   readonly field: string;

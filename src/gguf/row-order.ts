@@ -4,7 +4,7 @@ import type { Architecture } from "./architectures.ts";
 export type Heads = Readonly<Record<"queries" | "keys", number>>;
 
 /** A parameter whose rows lie in another order in a file than the model has them in. */
-interface Reordering {
+export interface Reordering {
   /** Whose heads the rows are of. */
   readonly heads: keyof Heads;
   /** Parts of equal size that the rows of a head are made of. */

@@ -30,12 +30,12 @@ const gpt2Config = z
     tie_word_embeddings: z.boolean().default(true),
   })
   .superRefine(wholeHeads("n_embd", "n_head"))
+  .transform((config) => ({ ...config, n_inner: config.n_inner ?? 4 * config.n_embd }))
   .transform((config) => ({
     ...config,
-    n_inner: config.n_inner ?? 4 * config.n_embd,
     // What other families call these.
     hidden_size: config.n_embd,
-    intermediate_size: config.n_inner ?? 4 * config.n_embd,
+    intermediate_size: config.n_inner,
     num_hidden_layers: config.n_layer,
     max_position_embeddings: config.n_positions,
     num_attention_heads: config.n_head,

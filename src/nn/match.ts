@@ -20,7 +20,8 @@ export function matchModules(model: Module, targetNames: readonly string[]): Set
 
 function findModules(model: Module, targetNames: readonly string[]): Set<Module> {
   const modules = model.namedModules();
-  for (const target of findUnmatched(modules, targetNames)) throw matchesNothing(target, modules);
+  const [unmatched] = findUnmatched(modules, targetNames);
+  if (unmatched !== undefined) throw matchesNothing(unmatched, modules);
   return new Set(modules.filter(([name, module]) => matchesAny(targetNames, name, module)).map(([, module]) => module));
 }
 

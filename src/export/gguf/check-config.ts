@@ -1,5 +1,5 @@
 import { ConfigError } from "../../errors.ts";
-import type { Architecture } from "../../gguf/architectures.ts";
+import type { Architecture, ConfigKey } from "../../gguf/architectures.ts";
 import type { LlamaConfig } from "../../models/llama.ts";
 
 /**
@@ -16,10 +16,14 @@ export function checkConfig(architecture: Architecture, config: LlamaConfig, whe
       `${where}: ${field} ${JSON.stringify(values[field])}, expected ${expected}: llama.cpp knows nothing else for ${name}.`,
     );
   };
-  for (const { field, type, isRequired } of keys) {
-    const [kind, expected] = type === "bool" ? ["boolean", "true or false"] : ["number", "a number"];
-    if (isRequired && typeof values[field] !== kind) refuse(field, expected);
-  }
+  for (const key of keys)
+    if (key.isRequired && !hasValue(config, key)) refuse(key.field, key.type === "bool" ? "true or false" : "a number");
   for (const [field, expected] of Object.entries(assumes?.(config) ?? {}))
     if (values[field] !== expected) refuse(field, JSON.stringify(expected));
+}
+
+/** Whether config.json has a value for a key. */
+export function hasValue(config: object, { field, type }: ConfigKey): boolean {
+  const value = (config as Readonly<Record<string, unknown>>)[field];
+  return typeof value === (type === "bool" ? "boolean" : "number");
 }

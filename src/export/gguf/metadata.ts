@@ -2,6 +2,7 @@ import type { Architecture } from "../../gguf/architectures.ts";
 import { float32, list, type Metadata, type MetadataValue, text, uint32 } from "../../gguf/metadata.ts";
 import type { TensorType } from "../../gguf/tensor-types.ts";
 import type { LlamaConfig } from "../../models/llama.ts";
+import { hasValue } from "./check-config.ts";
 import { ropeMetadata } from "./rope.ts";
 
 /** What `general.file_type` says of a file most of whose weights are of a type. */
@@ -48,13 +49,10 @@ export function modelMetadata(
   ]);
 }
 
-/** What a key's type is in JavaScript. */
-const KINDS = { uint32: "number", float32: "number", bool: "boolean" };
-
 /** Values that only this architecture has; those that config.json has none of are left out. */
 function ownKeys({ keys = [] }: Architecture, config: LlamaConfig): Record<string, MetadataValue> {
   const values = config as Readonly<Record<string, unknown>>;
-  const given = keys.filter(({ field, type }) => typeof values[field] === KINDS[type]);
+  const given = keys.filter((key) => hasValue(config, key));
   return Object.fromEntries(
     given.map(({ key, field, type }) => [key, { type, value: values[field] as number | boolean }]),
   );
